@@ -1,0 +1,1 @@
+//! Dapr's state API: translations from the wire to one service.
