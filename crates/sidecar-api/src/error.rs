@@ -1,0 +1,333 @@
+use std::{error::Error as _, fmt::Write as _, time::Duration};
+
+use hyper::StatusCode;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use state::{Conflict, Error, FailureKind, Feature, Found, Outcome};
+
+/// A failure as a wire shows it: what went wrong, whether anything was applied, what to do.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    /// Dapr's stable name for it, such as `ERR_STATE_GET`.
+    pub code: &'static str,
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// What happened, in Dapr's words where it has some.
+    pub message: String,
+    /// What became of the request.
+    pub outcome: Outcome,
+    /// Everything that only some errors have.
+    pub extra: Box<Extra>,
+}
+
+/// What only some errors have.
+#[derive(Clone, Debug, Default)]
+pub struct Extra {
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Rich details in the JSON form of `google.rpc`, in wire order.
+    pub details: Vec<Value>,
+    /// One entry for each item of a bulk request, in request order.
+    pub items: Vec<ItemOutcome>,
+    /// When trying again makes sense.
+    pub retry_after: Option<Duration>,
+}
+
+/// What became of one item of a bulk request.
+#[derive(Clone, Debug, Serialize)]
+pub struct ItemOutcome {
+    /// The item's key.
+    pub key: String,
+    /// `ok`, or the name of an [`Outcome`].
+    pub outcome: &'static str,
+    /// The new version of an item that was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What the application was doing, with the words that its errors need.
+#[derive(Clone, Copy, Debug)]
+pub enum Op<'a> {
+    /// Reading this key.
+    Get(&'a str),
+    /// Reading several keys.
+    GetMany,
+    /// Saving items.
+    Save,
+    /// Deleting this key.
+    Delete(&'a str),
+    /// Running a transaction over these keys.
+    Transact(&'a [&'a str]),
+}
+
+/// The pause that callers are asked to make before they try again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl ApiError {
+    /// The one place where a store's failure gets its name and status.
+    pub(crate) fn of(op: Op<'_>, store: &str, e: &Error) -> ApiError {
+        let failure = match e {
+            Error::Conflict(it) => return ApiError::conflict(op, store, it),
+            Error::Failure(it) => it,
+        };
+        let (status, prefix) = match failure.kind() {
+            FailureKind::Unsupported(Feature::Transactions) => {
+                return ApiError::no_transactions(store);
+            }
+            FailureKind::Unsupported(Feature::StrongConsistency) => {
+                let message = format!("state store {store} does not offer strong consistency here");
+                return ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "ERR_STATE_CONSISTENCY_NOT_SUPPORTED",
+                    message,
+                )
+                .hint("leave consistency out, or use a store that offers it: see /v1.0/metadata");
+            }
+            FailureKind::TooManyOperations { count, max } => {
+                return ApiError::too_many_operations(store, count, max, e.to_string());
+            }
+            FailureKind::InvalidETag => (StatusCode::BAD_REQUEST, "invalid etag value: "),
+            FailureKind::Invalid | FailureKind::Unsupported(_) => (StatusCode::BAD_REQUEST, ""),
+            FailureKind::Overloaded => (StatusCode::TOO_MANY_REQUESTS, ""),
+            FailureKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, ""),
+            FailureKind::Corrupt | FailureKind::Lost => (StatusCode::INTERNAL_SERVER_ERROR, ""),
+        };
+        let message = op.sentence(store, &format!("{prefix}{}", with_causes(e)));
+        let mut error = ApiError::new(status, op.code(), message);
+        if !op.is_read() {
+            error.outcome = e.outcome();
+        }
+        if matches!(failure.kind(), FailureKind::Overloaded | FailureKind::Unavailable) {
+            error.extra.retry_after = Some(RETRY_AFTER);
+        }
+        if error.outcome == Outcome::Unknown {
+            error = error.hint("read the state back before trying again: it may have been applied");
+        }
+        error
+    }
+
+    fn conflict(op: Op<'_>, store: &str, conflict: &Conflict) -> ApiError {
+        let mut cause = "possible etag mismatch. error from state store: ".to_owned();
+        let mut metadata = Map::new();
+        if let Op::Transact(keys) = op
+            && let Some(key) = keys.get(conflict.position())
+        {
+            let position = conflict.position();
+            let _ = write!(cause, "operation {position} (key {key:?}): ");
+            metadata.insert("operation".to_owned(), position.to_string().into());
+            metadata.insert("key".to_owned(), (*key).into());
+        }
+        let _ = write!(cause, "{conflict}");
+        if let Found::Version(etag) = conflict.found() {
+            metadata.insert("currentETag".to_owned(), etag.as_str().into());
+        }
+        let error = ApiError::new(StatusCode::CONFLICT, op.code(), op.sentence(store, &cause));
+        ApiError { outcome: Outcome::Conflict, ..error }
+            .detail(error_info("DAPR_STATE_ETAG_MISMATCH", Value::Object(metadata)))
+            .hint("read the key again and repeat the change with the new ETag")
+    }
+
+    /// An error that changed nothing, with no details.
+    pub(crate) fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> ApiError {
+        ApiError {
+            code,
+            status,
+            message: message.into(),
+            outcome: Outcome::NotApplied,
+            extra: Box::default(),
+        }
+    }
+
+    /// The answer to a request that met a bug of ours: nobody knows what it has done.
+    pub(crate) fn internal() -> ApiError {
+        let message = "the sidecar failed while it answered; this is a bug";
+        let error = ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "ERR_INTERNAL", message);
+        ApiError { outcome: Outcome::Unknown, ..error }
+            .hint("read the state back before trying again: it may have been applied")
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> ApiError {
+        self.extra.hint = Some(hint.into());
+        self
+    }
+
+    fn detail(mut self, detail: Value) -> ApiError {
+        self.extra.details.push(detail);
+        self
+    }
+
+    pub(crate) fn malformed(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, "ERR_MALFORMED_REQUEST", message)
+    }
+
+    pub(crate) fn too_large(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "ERR_MALFORMED_REQUEST", message)
+    }
+
+    /// The message is wrapped as Dapr's HTTP front wraps it.
+    pub(crate) fn illegal_key(key: &str, store: &str) -> ApiError {
+        let message = format!(
+            "api error: code = InvalidArgument desc = input key/keyPrefix '{key}' can't contain '||'"
+        );
+        let violations = json!([{ "field": "key", "description": message }]);
+        ApiError::malformed(message)
+            .detail(json!({
+                "@type": "type.googleapis.com/google.rpc.BadRequest",
+                "field_violations": violations,
+            }))
+            .detail(resource_info(store))
+            .detail(error_info("DAPR_STATE_ILLEGAL_KEY", Value::Null))
+            .hint("use another separator inside your keys: || divides the prefix from the key")
+    }
+
+    pub(crate) fn no_stores(store: &str, app_id: &str) -> ApiError {
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "ERR_STATE_STORE_NOT_CONFIGURED",
+            format!("state store {store} is not configured"),
+        )
+        .detail(error_info("DAPR_STATE_NOT_CONFIGURED", json!({ "appID": app_id })))
+        .detail(resource_info(store))
+        .hint("no state store is loaded: put a component file into the folder of --resources-path")
+    }
+
+    pub(crate) fn no_such_store(store: &str, app_id: &str, loaded: &[&str]) -> ApiError {
+        ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "ERR_STATE_STORE_NOT_FOUND",
+            format!("state store {store} is not found"),
+        )
+        .detail(error_info("DAPR_STATE_NOT_FOUND", json!({ "appID": app_id })))
+        .detail(resource_info(store))
+        .hint(format!(
+            "the loaded stores are {}: use one of these names, or check metadata.name and scopes \
+             of the component file",
+            loaded.join(", ")
+        ))
+    }
+
+    /// Differs from Dapr: there, the process would not have started.
+    pub(crate) fn store_not_ready(store: &str, reason: &str) -> ApiError {
+        let message = format!("state store {store} is not ready: {reason}");
+        let mut error =
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ERR_STATE_STORE_NOT_READY", message);
+        error.extra.retry_after = Some(RETRY_AFTER);
+        error
+            .detail(resource_info(store))
+            .hint("it is opened again in the background: try again later")
+    }
+
+    fn no_transactions(store: &str) -> ApiError {
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "ERR_STATE_STORE_NOT_SUPPORTED",
+            format!("state store {store} doesn't support transactions"),
+        )
+        .detail(json!({
+            "@type": "type.googleapis.com/google.rpc.Help",
+            "links": [{
+                "description": "Check the list of state stores and the features they support",
+                "url": "https://docs.dapr.io/reference/components-reference/supported-state-stores/",
+            }],
+        }))
+        .detail(resource_info(store))
+        .detail(error_info("DAPR_STATE_TRANSACTIONS_NOT_SUPPORTED", Value::Null))
+    }
+
+    fn too_many_operations(store: &str, count: usize, max: usize, message: String) -> ApiError {
+        let metadata = json!({
+            "currentOpsTransaction": count.to_string(),
+            "maxOpsPerTransaction": max.to_string(),
+        });
+        ApiError::new(StatusCode::BAD_REQUEST, "ERR_STATE_STORE_TOO_MANY_TRANSACTIONS", message)
+            .detail(resource_info(store))
+            .detail(error_info("DAPR_STATE_TOO_MANY_TRANSACTIONS", metadata))
+            .hint("divide the transaction")
+    }
+
+    /// The JSON body of an error reply.
+    pub(crate) fn body(&self) -> String {
+        let mut body = json!({
+            "errorCode": self.code,
+            "message": self.message,
+            "outcome": self.outcome.name(),
+        });
+        let Extra { hint, details, items, .. } = &*self.extra;
+        if let Some(hint) = hint {
+            body["hint"] = hint.as_str().into();
+        }
+        if !details.is_empty() {
+            body["details"] = details.clone().into();
+        }
+        if !items.is_empty() {
+            body["items"] = json!(items);
+        }
+        body.to_string()
+    }
+}
+
+impl Op<'_> {
+    fn code(self) -> &'static str {
+        match self {
+            Op::Get(_) => "ERR_STATE_GET",
+            Op::GetMany => "ERR_STATE_BULK_GET",
+            Op::Save => "ERR_STATE_SAVE",
+            Op::Delete(_) => "ERR_STATE_DELETE",
+            Op::Transact(_) => "ERR_STATE_TRANSACTION",
+        }
+    }
+
+    fn sentence(self, store: &str, cause: &str) -> String {
+        match self {
+            Op::Get(key) => format!("fail to get {key} from state store {store}: {cause}"),
+            Op::GetMany => cause.to_owned(),
+            Op::Save => format!("failed saving state in state store {store}: {cause}"),
+            Op::Delete(key) => format!("failed deleting state with key {key}: {cause}"),
+            Op::Transact(_) => format!("error while executing state transaction: {cause}"),
+        }
+    }
+
+    fn is_read(self) -> bool {
+        matches!(self, Op::Get(_) | Op::GetMany)
+    }
+}
+
+/// The message of an error and of all that caused it.
+pub(crate) fn with_causes(e: &Error) -> String {
+    let mut text = e.to_string();
+    let mut cause = e.source();
+    while let Some(it) = cause {
+        let _ = write!(text, ": {it}");
+        cause = it.source();
+    }
+    text
+}
+
+fn error_info(reason: &str, metadata: Value) -> Value {
+    json!({
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "domain": "dapr.io",
+        "metadata": metadata,
+        "reason": reason,
+    })
+}
+
+fn resource_info(store: &str) -> Value {
+    json!({
+        "@type": "type.googleapis.com/google.rpc.ResourceInfo",
+        "description": "",
+        "owner": "",
+        "resource_name": store,
+        "resource_type": "state",
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! Bytes off the wire: bodies, and the pieces of a URL.
+
+use std::borrow::Cow;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::{
+    Request, StatusCode,
+    body::{Body, Incoming},
+};
+use percent_encoding::percent_decode_str;
+
+use super::Limits;
+use crate::ApiError;
+
+/// Reads a whole body.
+pub(super) async fn read(request: Request<Incoming>, limits: &Limits) -> Result<Bytes, ApiError> {
+    let mut body = request.into_body();
+    let max = limits.body_bytes_max;
+    if body.size_hint().lower() > max as u64 {
+        return Err(too_large(max));
+    }
+    let Some(first) = frame(&mut body, limits).await? else { return Ok(Bytes::new()) };
+    if body.is_end_stream() && first.len() <= max {
+        return Ok(first);
+    }
+    let mut whole = BytesMut::from(first);
+    while let Some(more) = frame(&mut body, limits).await? {
+        if whole.len() + more.len() > max {
+            return Err(too_large(max));
+        }
+        whole.extend_from_slice(&more);
+    }
+    if whole.len() > max {
+        return Err(too_large(max));
+    }
+    Ok(whole.freeze())
+}
+
+/// The next piece of the body; `None` at its end.
+async fn frame(body: &mut Incoming, limits: &Limits) -> Result<Option<Bytes>, ApiError> {
+    loop {
+        let waited = tokio::time::timeout(limits.body_idle_timeout, body.frame()).await;
+        let Ok(frame) = waited else {
+            let message = format!("no more of the body came for {:?}", limits.body_idle_timeout);
+            return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "ERR_BODY_READ", message));
+        };
+        let Some(frame) = frame else { return Ok(None) };
+        let frame = frame.map_err(|e| {
+            let message = format!("failed to read request body: {e}");
+            ApiError::new(StatusCode::BAD_REQUEST, "ERR_BODY_READ", message)
+                .hint("send as many bytes as Content-Length says, or well-formed chunks")
+        })?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+}
+
+/// Differs from Dapr: it answers 400, which says nothing of the size.
+fn too_large(max: usize) -> ApiError {
+    ApiError::too_large(format!("the body is larger than the limit of {max} bytes"))
+        .hint("send less at once, or raise the limit with --max-body-size")
+}
+
+/// Decodes one piece of a path: percent escapes, and `+` as a space. Source: Dapr's router.
+pub(super) fn decode(text: &str) -> Result<String, ApiError> {
+    decode_form(text).map(Cow::into_owned).ok_or_else(|| {
+        ApiError::malformed(format!("{text:?} in the URL cannot be decoded"))
+            .hint("percent-encode the UTF-8 bytes of names in URLs")
+    })
+}
+
+/// Decodes `application/x-www-form-urlencoded` text; `None` if it is malformed.
+fn decode_form(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains(['%', '+']) {
+        return Some(Cow::Borrowed(text));
+    }
+    let is_escape =
+        |it: &str| it.len() >= 2 && it.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
+    if !text.split('%').skip(1).all(is_escape) {
+        return None;
+    }
+    let spaced = text.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8().ok().map(|it| Cow::Owned(it.into_owned()))
+}
+
+/// The parameters of a query string, decoded. The first of several with one name counts.
+pub(super) fn parameters(
+    query: Option<&str>,
+) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, ApiError> {
+    let Some(query) = query.filter(|it| !it.is_empty()) else { return Ok(Vec::new()) };
+    let mut parameters: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
+    for pair in query.split('&').filter(|it| !it.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (Some(name), Some(value)) = (decode_form(name), decode_form(value)) else {
+            return Err(ApiError::malformed(format!("{pair:?} in the URL cannot be decoded"))
+                .hint("percent-encode the UTF-8 bytes of names and values in URLs"));
+        };
+        if !parameters.iter().any(|(it, _)| *it == name) {
+            parameters.push((name, value));
+        }
+    }
+    Ok(parameters)
+}

@@ -1,0 +1,78 @@
+//! What a method and a path ask for.
+
+use hyper::{Method, StatusCode};
+
+use super::body::decode;
+use crate::ApiError;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Save { store: String },
+    Get { store: String, key: String },
+    Delete { store: String, key: String },
+    GetMany { store: String },
+    Transact { store: String },
+    Health,
+    OutboundHealth,
+    GetMetadata,
+    SetMetadata { name: String },
+    Shutdown,
+}
+
+impl Route {
+    /// Matches the path as it was sent, cleaned like a file path but not decoded; each part that
+    /// is a name is decoded once, when it is known to be one.
+    pub(super) fn of(method: &Method, path: &str) -> Result<Route, ApiError> {
+        let segments = clean(path);
+        let save = method == Method::POST || method == Method::PUT;
+        Ok(match segments.as_slice() {
+            ["v1.0", "state", store] if save => Route::Save { store: decode(store)? },
+            ["v1.0", "state", store, "bulk"] if save => Route::GetMany { store: decode(store)? },
+            ["v1.0", "state", store, "transaction"] if save => {
+                Route::Transact { store: decode(store)? }
+            }
+            // Differs from Dapr: a key may contain a plain `/`; there it has to be sent as `%2F`.
+            ["v1.0", "state", store, key @ ..] if !key.is_empty() && method == Method::GET => {
+                Route::Get { store: decode(store)?, key: decode(&key.join("/"))? }
+            }
+            ["v1.0", "state", store, key @ ..] if !key.is_empty() && method == Method::DELETE => {
+                Route::Delete { store: decode(store)?, key: decode(&key.join("/"))? }
+            }
+            ["v1.0", "healthz"] if method == Method::GET => Route::Health,
+            ["v1.0", "healthz", "outbound"] if method == Method::GET => Route::OutboundHealth,
+            ["v1.0", "metadata"] if method == Method::GET => Route::GetMetadata,
+            ["v1.0", "metadata", name] if method == Method::PUT => {
+                Route::SetMetadata { name: decode(name)? }
+            }
+            ["v1.0", "shutdown"] if method == Method::POST => Route::Shutdown,
+            _ => return Err(unknown(method, path)),
+        })
+    }
+}
+
+/// The segments of a path without empty ones, `.` and `..`. Source: Dapr's router.
+fn clean(path: &str) -> Vec<&str> {
+    let mut segments = Vec::with_capacity(5);
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            _ => segments.push(segment),
+        }
+    }
+    segments
+}
+
+/// In Dapr everything unknown is a call of another application, and so is this answer.
+fn unknown(method: &Method, path: &str) -> ApiError {
+    let message = "failed getting app id either from the URL path or the header dapr-app-id";
+    ApiError::new(StatusCode::NOT_FOUND, "ERR_DIRECT_INVOKE", message).hint(format!(
+        "{method} {path} is not part of the state API: save with POST /v1.0/state/STORE, read and \
+         delete with GET and DELETE /v1.0/state/STORE/KEY, see docs/reference/http-api.md"
+    ))
+}
+
+#[cfg(test)]
+mod tests;

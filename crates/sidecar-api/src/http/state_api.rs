@@ -1,0 +1,322 @@
+//! Reads and writes of state.
+
+use std::borrow::Cow;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hyper::{
+    HeaderMap, Request, StatusCode,
+    body::Incoming,
+    header::{ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH},
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use state::{Metadata, Precondition, Read, Result as StateResult, Write, Written};
+
+use super::{
+    Front,
+    body::{self, parameters},
+    json::{self, GetMany, Item, Map, Shared, Transaction},
+    reply::{self, Reply, Response},
+};
+use crate::{
+    ApiError,
+    error::with_causes,
+    vocabulary::{self, BULK_LEN_MAX, Options},
+};
+
+const METADATA_TTL: HeaderName = HeaderName::from_static("metadata.ttlexpiretime");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const REPRESENTATION: &str = "return=representation";
+
+pub(super) async fn get(
+    front: &Front,
+    store: &str,
+    key: &str,
+    request: &Request<Incoming>,
+) -> Reply {
+    let store = front.sidecar.service.store(store)?;
+    let shared = shared(request.headers(), request.uri().query())?;
+    let read = Read {
+        key: vocabulary::key(key, store.name())?,
+        consistency: shared.options.consistency()?,
+        metadata: shared.metadata,
+    };
+    let Some(item) = store.get(&read).await? else {
+        return Ok(reply::empty(StatusCode::NO_CONTENT));
+    };
+    let mut response = reply::json(StatusCode::OK, item.value);
+    let headers = response.headers_mut();
+    if let Some(etag) = item.etag.and_then(|it| HeaderValue::from_str(it.as_str()).ok()) {
+        headers.insert(ETAG, etag);
+    }
+    if let Some((_, time)) = vocabulary::expiry(item.expires_at)
+        && let Ok(time) = HeaderValue::from_str(&time)
+    {
+        headers.insert(METADATA_TTL, time);
+    }
+    Ok(response)
+}
+
+pub(super) async fn delete(
+    front: &Front,
+    store: &str,
+    key: &str,
+    request: &Request<Incoming>,
+) -> Reply {
+    let store = front.sidecar.service.store(store)?;
+    let headers = request.headers();
+    let shared = shared(headers, request.uri().query())?;
+    let write = Write {
+        consistency: shared.options.consistency()?,
+        precondition: shared.options.precondition(if_match(headers)?.unwrap_or_default())?,
+        ..Write::delete(vocabulary::key(key, store.name())?)
+    };
+    store.delete(&Write { metadata: shared.metadata, ..write }).await?;
+    Ok(reply::empty(StatusCode::NO_CONTENT))
+}
+
+pub(super) async fn save(front: &Front, store: &str, request: Request<Incoming>) -> Reply {
+    let store = front.sidecar.service.store(store)?;
+    let (parts, body) = request.into_parts();
+    let shared = shared(&parts.headers, parts.uri.query())?;
+    let body = body::read(Request::new(body), &front.limits).await?;
+    let inner = json::unwrap_string(&body);
+    let text = inner.as_deref().map_or(&body[..], str::as_bytes);
+    let items: Vec<Option<Item<'_>>> = json::parse(text).map_err(|e| {
+        ApiError::malformed(e).hint(r#"send an array of items: [{"key": "k", "value": 1}]"#)
+    })?;
+    check_len(items.len())?;
+    let put = |it: Option<Item<'_>>| it.unwrap_or_default().put(&shared, store.name());
+    let mut writes: Vec<Write> = items.into_iter().map(put).collect::<Result<_, _>>()?;
+    apply_conditions(&mut writes, &parts.headers)?;
+    let written = store.save(&writes).await?;
+    let preferred = prefers_representation(&parts.headers);
+    if preferred || inner.is_some() {
+        return Ok(representation(&writes, &written, preferred));
+    }
+    let mut response = reply::empty(StatusCode::NO_CONTENT);
+    if let [Written { etag: Some(etag) }] = written.as_slice()
+        && let Ok(etag) = HeaderValue::from_str(etag.as_str())
+    {
+        response.headers_mut().insert(ETAG, etag);
+    }
+    Ok(response)
+}
+
+pub(super) async fn get_many(front: &Front, store: &str, request: Request<Incoming>) -> Reply {
+    let store = front.sidecar.service.store(store)?;
+    let (parts, body) = request.into_parts();
+    let shared = shared(&parts.headers, parts.uri.query())?;
+    let consistency = shared.options.consistency()?;
+    let body = body::read(Request::new(body), &front.limits).await?;
+    let body: GetMany<'_> = json::parse(&body).map_err(|e| {
+        ApiError::malformed(format!("failed deserializing HTTP body: {e}"))
+            .hint(r#"send an object with the keys: {"keys": ["a", "b"]}"#)
+    })?;
+    let keys = body.keys.unwrap_or_default();
+    check_len(keys.len())?;
+    let mut metadata = body.metadata.unwrap_or_default().0;
+    metadata.extend(shared.metadata);
+    let read = |it: &json::Text<'_>| {
+        let key = vocabulary::key(&it.0, store.name())?;
+        Ok(Read { key, consistency, metadata: metadata.clone() })
+    };
+    let reads: Vec<Read> = keys.iter().map(read).collect::<Result<_, ApiError>>()?;
+    let answers = if reads.is_empty() { Vec::new() } else { store.get_many(&reads).await };
+    let items: Vec<_> = reads.iter().zip(&answers).map(|(it, answer)| found(it, answer)).collect();
+    let mut body = serde_json::to_vec(&items).expect("strings and valid JSON only");
+    body.push(b'\n');
+    Ok(reply::json(StatusCode::OK, body))
+}
+
+pub(super) async fn transact(front: &Front, store: &str, request: Request<Incoming>) -> Reply {
+    let store = front.sidecar.service.store(store)?;
+    store.check_transactions()?;
+    let (parts, body) = request.into_parts();
+    let shared = shared(&parts.headers, parts.uri.query())?;
+    let body = body::read(Request::new(body), &front.limits).await?;
+    let malformed = |e: String| {
+        ApiError::malformed(format!("failed deserializing HTTP body: {e}")).hint(
+            r#"send {"operations": [{"operation": "upsert", "request": {"key": "k", "value": 1}}]}"#,
+        )
+    };
+    let body: Transaction<'_> = json::parse(&body).map_err(malformed)?;
+    let common = body.metadata.unwrap_or_default().0;
+    let operations = body.operations.unwrap_or_default();
+    let mut writes = Vec::with_capacity(operations.len());
+    for it in operations {
+        let mut item = it.request.unwrap_or_default();
+        item.metadata = Some(Map(merged(&common, item.metadata)));
+        let operation = it.operation.map(|it| it.0).unwrap_or_default();
+        writes.push(match &*operation {
+            "upsert" => item.put(&shared, store.name())?,
+            "delete" => item.delete(&shared, store.name())?,
+            other => return Err(unknown_operation(other)),
+        });
+    }
+    let written = store.transact(&writes).await?;
+    if prefers_representation(&parts.headers) {
+        return Ok(representation(&writes, &written, true));
+    }
+    Ok(reply::empty(StatusCode::NO_CONTENT))
+}
+
+/// What the query and the headers say for the whole request. The query wins.
+fn shared<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Result<Shared<'a>, ApiError> {
+    let header = |name| headers.get(name).and_then(|it| it.to_str().ok()).map(Cow::Borrowed);
+    let in_headers =
+        Options { concurrency: header("concurrency"), consistency: header("consistency") };
+    let mut in_query = Options::default();
+    let mut metadata = Metadata::new();
+    for (name, value) in parameters(query)? {
+        match &*name {
+            "concurrency" => in_query.concurrency = Some(value),
+            "consistency" => in_query.consistency = Some(value),
+            _ => {
+                if let Some(name) = name.strip_prefix("metadata.") {
+                    metadata.insert(name.to_owned(), value.into_owned());
+                }
+            }
+        }
+    }
+    Ok(Shared { options: in_query.or(&in_headers), metadata })
+}
+
+/// The ETag of `If-Match`, with or without the quotes of RFC 9110, section 8.8.3.
+fn if_match(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| ApiError::malformed("If-Match is not visible ASCII"))?;
+    let text = text.trim();
+    if text == "*" {
+        return Err(ApiError::malformed("If-Match: * is not supported")
+            .hint("send the ETag that the value was read with"));
+    }
+    let inner = text.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    Ok(Some(inner.unwrap_or(text)))
+}
+
+/// `If-Match` and `If-None-Match: *` on a save, as if they were fields of its items.
+fn apply_conditions(writes: &mut [Write], headers: &HeaderMap) -> Result<(), ApiError> {
+    if let Some(value) = headers.get(IF_NONE_MATCH) {
+        if value.as_bytes().trim_ascii() != b"*" {
+            return Err(ApiError::malformed("If-None-Match must be * on a save")
+                .hint("use If-None-Match: * to create only, If-Match to replace one version"));
+        }
+        for write in writes.iter_mut() {
+            if matches!(write.precondition, Precondition::Matches(_)) {
+                return Err(ApiError::malformed("an item has an ETag and If-None-Match: *")
+                    .hint("send one of the two: no key is both absent and at a version"));
+            }
+            write.precondition = Precondition::Absent;
+        }
+    }
+    let Some(etag) = if_match(headers)?.filter(|it| !it.is_empty()) else { return Ok(()) };
+    let [write] = writes else {
+        return Err(ApiError::malformed(format!(
+            "If-Match goes with one item, not {}",
+            writes.len()
+        ))
+        .hint("give each item its own field etag"));
+    };
+    let expected = Options::default().precondition(etag)?;
+    if write.precondition != Precondition::Any && write.precondition != expected {
+        return Err(ApiError::malformed("If-Match contradicts the item's own condition")
+            .hint("send the ETag once"));
+    }
+    write.precondition = expected;
+    Ok(())
+}
+
+fn merged(common: &Metadata, own: Option<Map>) -> Metadata {
+    let mut metadata = common.clone();
+    metadata.extend(own.unwrap_or_default().0);
+    metadata
+}
+
+fn check_len(len: usize) -> Result<(), ApiError> {
+    if len <= BULK_LEN_MAX {
+        return Ok(());
+    }
+    Err(ApiError::too_large(format!("{len} items in one request; the limit is {BULK_LEN_MAX}"))
+        .hint("divide the request"))
+}
+
+fn unknown_operation(operation: &str) -> ApiError {
+    let message = format!("operation type {operation} not supported");
+    ApiError::new(StatusCode::BAD_REQUEST, "ERR_NOT_SUPPORTED_STATE_OPERATION", message)
+        .hint("use upsert or delete")
+}
+
+/// Whether the client wants to learn the new ETags. Source: RFC 7240, section 4.2.
+fn prefers_representation(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(PREFER).iter().filter_map(|it| it.to_str().ok());
+    values.flat_map(|it| it.split([',', ';'])).any(|it| it.trim() == REPRESENTATION)
+}
+
+fn representation(writes: &[Write], written: &[Written], preferred: bool) -> Response {
+    #[derive(Serialize)]
+    struct New<'a> {
+        key: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        etag: Option<&'a str>,
+    }
+    let mut items = Vec::with_capacity(writes.len());
+    for (write, written) in writes.iter().zip(written) {
+        let etag = written.etag.as_ref().map(|it| it.as_str());
+        items.push(New { key: write.key.as_str(), etag });
+    }
+    let body = serde_json::to_vec(&items).expect("strings only");
+    let mut response = reply::json(StatusCode::OK, body);
+    if preferred {
+        let applied = HeaderValue::from_static(REPRESENTATION);
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    response
+}
+
+/// One entry of a bulk get's answer.
+#[derive(Serialize)]
+struct Entry<'a> {
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Data<'a>>,
+    /// Says that `data` is not the value, but a text that has to be decoded to get it.
+    ///
+    /// Differs from Dapr: a value that is not JSON makes its whole answer empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Json(&'a RawValue),
+    Base64(String),
+}
+
+fn found<'a>(read: &'a Read, answer: &'a StateResult<Option<state::Item>>) -> Entry<'a> {
+    let key = read.key.as_str();
+    let nothing =
+        Entry { key, data: None, encoding: None, etag: None, metadata: None, error: None };
+    let item = match answer {
+        Err(e) => return Entry { error: Some(with_causes(e)), ..nothing },
+        Ok(None) => return nothing,
+        Ok(Some(it)) => it,
+    };
+    let json: Option<&RawValue> = serde_json::from_slice(&item.value).ok();
+    Entry {
+        data: Some(json.map_or_else(|| Data::Base64(STANDARD.encode(&item.value)), Data::Json)),
+        encoding: json.is_none().then_some("base64"),
+        etag: item.etag.as_ref().map(|it| it.as_str()),
+        metadata: vocabulary::expiry(item.expires_at)
+            .map(|(name, time)| [(name.to_owned(), time)].into()),
+        ..nothing
+    }
+}

@@ -1,0 +1,217 @@
+//! A connection that does not wait for ever.
+//!
+//! hyper's own timeout for request heads cannot tell a connection that is idle between two
+//! requests from one that sends a head byte by byte. This can, because it knows when a request is
+//! being answered.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::Limits;
+
+/// The requests of one connection that are being answered, and those there have been.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    in_flight: AtomicUsize,
+    total: AtomicUsize,
+}
+
+/// A request being answered, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Activity>);
+
+impl Activity {
+    pub(super) fn busy(self: &Arc<Self>) -> Busy {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        self.total.fetch_add(1, Ordering::AcqRel);
+        Busy(self.clone())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Timed<S> {
+    stream: S,
+    activity: Arc<Activity>,
+    head_timeout: Duration,
+    keep_alive_timeout: Duration,
+    write_timeout: Duration,
+    phase: Phase,
+    /// The requests there had been when `phase` began.
+    seen: usize,
+    read_timer: Timer,
+    write_timer: Timer,
+    stalled_since: Option<Instant>,
+}
+
+/// What the connection waits for while no request is being answered.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// The first byte of a request, since then.
+    Idle(Instant),
+    /// The rest of a head, since then.
+    Head(Instant),
+    /// Frames of HTTP/2, which come when they like; the last one came then.
+    Frames(Instant),
+}
+
+impl<S> Timed<S> {
+    pub(super) fn new(stream: S, activity: Arc<Activity>, limits: &Limits) -> Timed<S> {
+        Timed {
+            stream,
+            activity,
+            head_timeout: limits.head_timeout,
+            keep_alive_timeout: limits.keep_alive_timeout,
+            write_timeout: limits.write_timeout,
+            // A connection on which nothing ever came gets no more time than a slow head.
+            phase: Phase::Head(Instant::now()),
+            seen: 0,
+            read_timer: Timer::default(),
+            write_timer: Timer::default(),
+            stalled_since: None,
+        }
+    }
+
+    /// Notes that these bytes came.
+    fn received(&mut self, bytes: &[u8]) {
+        let first = self.seen == 0 && matches!(self.phase, Phase::Head(_));
+        self.phase = match self.phase {
+            Phase::Frames(_) => Phase::Frames(Instant::now()),
+            _ if first && bytes.starts_with(b"PRI * HTTP/2") => Phase::Frames(Instant::now()),
+            Phase::Idle(_) => Phase::Head(Instant::now()),
+            Phase::Head(since) => Phase::Head(since),
+        };
+    }
+
+    /// When waiting for more bytes ends; `None` while a request is being answered.
+    fn read_deadline(&mut self) -> Option<Instant> {
+        if self.activity.in_flight.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        let total = self.activity.total.load(Ordering::Acquire);
+        if total != self.seen {
+            self.seen = total;
+            self.phase = match self.phase {
+                Phase::Frames(_) => Phase::Frames(Instant::now()),
+                Phase::Idle(_) | Phase::Head(_) => Phase::Idle(Instant::now()),
+            };
+        }
+        Some(match self.phase {
+            Phase::Head(since) => since + self.head_timeout,
+            Phase::Idle(since) | Phase::Frames(since) => since + self.keep_alive_timeout,
+        })
+    }
+
+    /// Watches over an attempt to write.
+    fn progress<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled_since = None;
+            return written;
+        }
+        let since = *self.stalled_since.get_or_insert_with(Instant::now);
+        ready!(self.write_timer.poll(cx, since + self.write_timeout));
+        Poll::Ready(Err(timed_out("the client took nothing of the response")))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let deadline = this.read_deadline();
+        let before = buffer.filled().len();
+        if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
+            this.received(&buffer.filled()[before..]);
+            return Poll::Ready(result);
+        }
+        let Some(deadline) = deadline else { return Poll::Pending };
+        ready!(this.read_timer.poll(cx, deadline));
+        Poll::Ready(Err(timed_out("no request came in time")))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.progress(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.progress(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.progress(cx, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A timer that is set anew only when it has run out, not with every request.
+#[derive(Debug, Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Ready once `deadline` has passed.
+    fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if deadline < sleep.deadline() {
+            sleep.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if deadline <= Instant::now() {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+    }
+}
+
+fn timed_out(message: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    time::{advance, pause},
+};
+
+use super::*;
+
+fn connection(activity: &Arc<Activity>) -> (DuplexStream, Timed<DuplexStream>) {
+    pause();
+    let (client, server) = duplex(64);
+    (client, Timed::new(server, activity.clone(), &Limits::default()))
+}
+
+async fn read(timed: &mut Timed<DuplexStream>) -> io::Result<u8> {
+    timed.read_u8().await
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_in_is_cut_off() {
+    let (mut client, mut timed) = connection(&Arc::default());
+    for _ in 0..9 {
+        client.write_all(b"G").await.unwrap();
+        read(&mut timed).await.unwrap();
+        advance(Duration::from_secs(1)).await;
+    }
+    let started = Instant::now();
+    assert_eq!(read(&mut timed).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!(started.elapsed() <= Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_connection_may_be_idle_between_requests() {
+    let activity: Arc<Activity> = Arc::default();
+    let (mut client, mut timed) = connection(&activity);
+    client.write_all(b"G").await.unwrap();
+    read(&mut timed).await.unwrap();
+    drop(activity.busy());
+    // Idle begins when the connection next waits for bytes.
+    let waiting = tokio::time::timeout(Duration::from_secs(100), read(&mut timed)).await;
+    assert!(waiting.is_err(), "still open");
+    let started = Instant::now();
+    assert_eq!(read(&mut timed).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!(started.elapsed() <= Duration::from_secs(21));
+}
+
+#[tokio::test]
+async fn a_request_being_answered_is_never_cut_off_by_silence() {
+    let activity: Arc<Activity> = Arc::default();
+    let (mut client, mut timed) = connection(&activity);
+    client.write_all(b"G").await.unwrap();
+    read(&mut timed).await.unwrap();
+    let _busy = activity.busy();
+    let waiting = tokio::time::timeout(Duration::from_secs(1000), read(&mut timed)).await;
+    assert!(waiting.is_err(), "still open");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off() {
+    let (_client, mut timed) = connection(&Arc::default());
+    let started = Instant::now();
+    let result = timed.write_all(&[0; 100]).await;
+    assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert_eq!(started.elapsed().as_secs(), 30);
+}

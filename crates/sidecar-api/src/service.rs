@@ -1,0 +1,238 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+use parking_lot::Mutex;
+use state::{Error, Item, Outcome, Read, Result, Store, Write, Written};
+
+use crate::{
+    ApiError, Op,
+    error::{ItemOutcome, with_causes},
+};
+
+/// The state API itself. Fronts translate to and from this, and decide nothing.
+#[derive(Debug)]
+pub struct Service {
+    app_id: String,
+    components: BTreeMap<String, Arc<Component>>,
+}
+
+/// A state store by the name that applications use, open or on its way there.
+#[derive(Debug)]
+pub struct Component {
+    /// The name in the component file.
+    pub name: String,
+    /// The type as the component file has it, such as `state.sqlite`.
+    pub component_type: String,
+    /// The version as the component file has it.
+    pub version: String,
+    /// Whether the sidecar counts as ready without it.
+    pub optional: bool,
+    store: OnceLock<Arc<dyn Store>>,
+    last_error: Mutex<Option<String>>,
+}
+
+/// Whether a component can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Being opened for the first time.
+    Opening,
+    /// Could not be opened, for this reason, and is being tried again.
+    Failing(String),
+    /// Open.
+    Ready,
+}
+
+/// A store that is ready, under its name.
+#[derive(Clone, Debug)]
+pub struct StoreHandle {
+    name: String,
+    store: Arc<dyn Store>,
+}
+
+impl Component {
+    /// A component that is not open yet.
+    pub fn new(name: &str, component_type: &str, version: &str, optional: bool) -> Component {
+        Component {
+            name: name.to_owned(),
+            component_type: component_type.to_owned(),
+            version: version.to_owned(),
+            optional,
+            store: OnceLock::new(),
+            last_error: Mutex::default(),
+        }
+    }
+
+    /// Makes the component serve from `store`, which is open and has its layers. Only the first
+    /// call has an effect.
+    pub fn opened(&self, store: Arc<dyn Store>) {
+        let _ = self.store.set(store);
+    }
+
+    /// Notes why the component could not be opened this time.
+    pub fn failed(&self, e: &Error) {
+        *self.last_error.lock() = Some(with_causes(e));
+    }
+
+    /// Whether it can be used.
+    pub fn status(&self) -> Status {
+        if self.store.get().is_some() {
+            return Status::Ready;
+        }
+        self.last_error.lock().clone().map_or(Status::Opening, Status::Failing)
+    }
+
+    /// The open store.
+    pub fn store(&self) -> Option<&Arc<dyn Store>> {
+        self.store.get()
+    }
+}
+
+impl Service {
+    /// Serves these components to the application `app_id`.
+    pub fn new(app_id: &str, components: impl IntoIterator<Item = Arc<Component>>) -> Service {
+        let by_name = |it: Arc<Component>| (it.name.clone(), it);
+        let components = components.into_iter().map(by_name).collect();
+        Service { app_id: app_id.to_owned(), components }
+    }
+
+    /// The components, by name.
+    pub fn components(&self) -> impl Iterator<Item = &Component> {
+        self.components.values().map(|it| &**it)
+    }
+
+    /// The store of this name.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or it is not open yet. This comes before anything is said of the request
+    /// itself, as in Dapr.
+    pub fn store(&self, name: &str) -> Result<StoreHandle, ApiError> {
+        let Some(component) = self.components.get(name) else {
+            if self.components.is_empty() {
+                return Err(ApiError::no_stores(name, &self.app_id));
+            }
+            let loaded: Vec<_> = self.components.keys().map(String::as_str).collect();
+            return Err(ApiError::no_such_store(name, &self.app_id, &loaded));
+        };
+        if let Some(store) = component.store() {
+            return Ok(StoreHandle { name: name.to_owned(), store: store.clone() });
+        }
+        let reason = match component.status() {
+            Status::Failing(reason) => reason,
+            Status::Opening | Status::Ready => "it is being opened".to_owned(),
+        };
+        Err(ApiError::store_not_ready(name, &reason))
+    }
+}
+
+impl StoreHandle {
+    /// The component's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it has transactions at all, which is asked before a request is read, as in Dapr.
+    pub fn check_transactions(&self) -> Result<(), ApiError> {
+        if self.store.capabilities().transaction_len_max.is_some() {
+            return Ok(());
+        }
+        let e = Error::new(
+            state::FailureKind::Unsupported(state::Feature::Transactions),
+            "no transactions",
+        );
+        Err(ApiError::of(Op::Transact(&[]), &self.name, &e))
+    }
+
+    /// Reads one key.
+    pub async fn get(&self, read: &Read) -> Result<Option<Item>, ApiError> {
+        let op = Op::Get(read.key.as_str());
+        self.store.get(read).await.map_err(|e| ApiError::of(op, &self.name, &e))
+    }
+
+    /// Reads keys: the i-th answer is to the i-th read, and one that fails does not fail others.
+    pub async fn get_many(&self, reads: &[Read]) -> Vec<Result<Option<Item>>> {
+        self.store.get_many(reads).await
+    }
+
+    /// Saves items, each on its own, and returns their new versions.
+    ///
+    /// # Errors
+    ///
+    /// If any item could not be saved: the others are saved nevertheless, and the error says for
+    /// each what became of it.
+    pub async fn save(&self, writes: &[Write]) -> Result<Vec<Written>, ApiError> {
+        let results = match writes {
+            [] => return Ok(Vec::new()),
+            [write] => {
+                let result = self.store.write(write).await;
+                return result
+                    .map(|it| vec![it])
+                    .map_err(|e| ApiError::of(Op::Save, &self.name, &e));
+            }
+            _ => self.store.write_many(writes).await,
+        };
+        if results.iter().all(Result::is_ok) {
+            return results.into_iter().collect::<Result<_>>().map_err(|e| self.save_error(&e));
+        }
+        Err(self.partial_failure(writes, &results))
+    }
+
+    /// Deletes one key.
+    pub async fn delete(&self, write: &Write) -> Result<(), ApiError> {
+        let op = Op::Delete(write.key.as_str());
+        self.store.write(write).await.map(drop).map_err(|e| ApiError::of(op, &self.name, &e))
+    }
+
+    /// Makes all the changes or none, and returns the new versions.
+    pub async fn transact(&self, writes: &[Write]) -> Result<Vec<Written>, ApiError> {
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let result = self.store.transact(writes).await;
+        result.map_err(|e| {
+            let keys: Vec<_> = writes.iter().map(|it| it.key.as_str()).collect();
+            ApiError::of(Op::Transact(&keys), &self.name, &e)
+        })
+    }
+
+    fn save_error(&self, e: &Error) -> ApiError {
+        ApiError::of(Op::Save, &self.name, e)
+    }
+
+    /// One error for several: that of the gravest failure, with every item's outcome.
+    fn partial_failure(&self, writes: &[Write], results: &[Result<Written>]) -> ApiError {
+        let gravity = |e: &Error| match e.outcome() {
+            Outcome::Conflict => 0,
+            Outcome::NotApplied => 1,
+            Outcome::Unknown => 2,
+        };
+        let failures = results.iter().filter_map(|it| it.as_ref().err());
+        let gravest = failures.clone().max_by_key(|e| gravity(e)).expect("at least one failed");
+        let mut error = self.save_error(gravest);
+        error.message = format!(
+            "{} ({} of {} items failed; the others were saved)",
+            error.message,
+            failures.count(),
+            results.len()
+        );
+        error.extra.items =
+            writes.iter().zip(results).map(|(it, result)| item(it, result)).collect();
+        error
+    }
+}
+
+fn item(write: &Write, result: &Result<Written>) -> ItemOutcome {
+    let key = write.key.as_str().to_owned();
+    match result {
+        Ok(it) => {
+            let etag = it.etag.as_ref().map(|it| it.as_str().to_owned());
+            ItemOutcome { key, outcome: "ok", etag, message: None }
+        }
+        Err(e) => {
+            let message = Some(with_causes(e));
+            ItemOutcome { key, outcome: e.outcome().name(), etag: None, message }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use state::Capabilities;
+use tokio::sync::watch;
+
+use crate::{ApiError, Component, Service, Status};
+
+/// Everything that the fronts of one running sidecar share.
+#[derive(Debug)]
+pub struct Sidecar {
+    /// Who this is.
+    pub identity: Identity,
+    /// The state API.
+    pub service: Service,
+    extended: Mutex<BTreeMap<String, String>>,
+    app_reached: AtomicBool,
+    stop: watch::Sender<Option<Stop>>,
+}
+
+/// Who a sidecar is, and whom it stands beside.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// The application's id.
+    pub app_id: String,
+    /// The sidecar's own version.
+    pub version: String,
+    /// How the application can be reached.
+    pub app: AppConnection,
+}
+
+/// How the application can be reached, as it was told on the command line.
+#[derive(Clone, Debug, Default)]
+pub struct AppConnection {
+    /// The port it listens on; `None` if it was not told.
+    pub port: Option<u16>,
+    /// `http`, `grpc`, ...
+    pub protocol: String,
+    /// Its host name or address.
+    pub address: String,
+    /// How many requests it takes at once; `None` for any number.
+    pub max_concurrency: Option<u32>,
+}
+
+/// A request to end the sidecar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Finish what is under way, then exit with 0.
+    Gracefully,
+    /// Exit with 1 at once.
+    AtOnce,
+}
+
+/// What `PUT /v1.0/metadata` may fill, so that no caller can fill the memory.
+const EXTENDED_LEN_MAX: usize = 256;
+const EXTENDED_BYTES_MAX: usize = 64 << 10;
+
+impl Sidecar {
+    /// A sidecar that has not been told to stop.
+    pub fn new(identity: Identity, service: Service) -> Sidecar {
+        let app_reached = AtomicBool::new(identity.app.port.is_none());
+        let (stop, _) = watch::channel(None);
+        Sidecar { identity, service, extended: Mutex::default(), app_reached, stop }
+    }
+
+    /// Notes that the application accepts connections.
+    pub fn reached_app(&self) {
+        self.app_reached.store(true, Ordering::Release);
+    }
+
+    /// Asks the sidecar to end.
+    pub fn stop(&self, stop: Stop) {
+        self.stop.send_replace(Some(stop));
+    }
+
+    /// Waits until somebody asks the sidecar to end.
+    pub async fn stopped(&self) -> Stop {
+        let mut stop = self.stop.subscribe();
+        let asked = stop.wait_for(Option::is_some).await;
+        asked.ok().and_then(|it| *it).expect("the sender lives as long as the sidecar")
+    }
+
+    /// What is not ready for the application to call, by name.
+    pub fn outbound_not_ready(&self) -> Vec<String> {
+        let waits = |it: &&Component| !it.optional && it.status() != Status::Ready;
+        self.service.components().filter(waits).map(|it| it.name.clone()).collect()
+    }
+
+    /// What is not ready, the application included.
+    pub fn not_ready(&self) -> Vec<String> {
+        let mut names = self.outbound_not_ready();
+        if !self.app_reached.load(Ordering::Acquire) {
+            names.push("app".to_owned());
+        }
+        names
+    }
+
+    /// Adds to the `extended` part of the metadata.
+    pub fn set_metadata(&self, name: &str, value: String) -> Result<(), ApiError> {
+        let mut extended = self.extended.lock();
+        let is_new = !extended.contains_key(name);
+        if value.len() + name.len() > EXTENDED_BYTES_MAX
+            || (is_new && extended.len() >= EXTENDED_LEN_MAX)
+        {
+            return Err(ApiError::too_large(format!(
+                "metadata takes {EXTENDED_LEN_MAX} entries of {EXTENDED_BYTES_MAX} bytes at most"
+            )));
+        }
+        extended.insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    /// The answer to `GET /v1.0/metadata`.
+    pub fn metadata(&self) -> Value {
+        let Identity { app_id, version, app } = &self.identity;
+        let mut extended = self.extended.lock().clone();
+        extended.insert("daprRuntimeVersion".to_owned(), version.clone());
+        let mut connection = json!({ "protocol": app.protocol, "channelAddress": app.address });
+        if let Some(port) = app.port {
+            connection["port"] = port.into();
+        }
+        if let Some(max) = app.max_concurrency {
+            connection["maxConcurrency"] = max.into();
+        }
+        json!({
+            "id": app_id,
+            "runtimeVersion": version,
+            "components": self.service.components().map(component).collect::<Vec<_>>(),
+            "extended": extended,
+            "appConnectionProperties": connection,
+            "actorRuntime": {
+                "runtimeStatus": "DISABLED",
+                "hostReady": false,
+                "placement": "placement: disconnected",
+            },
+        })
+    }
+}
+
+/// One entry of `components`: Dapr's fields, and what this store promises.
+fn component(it: &Component) -> Value {
+    let mut entry = json!({ "name": it.name, "type": it.component_type });
+    if !it.version.is_empty() {
+        entry["version"] = it.version.as_str().into();
+    }
+    match it.status() {
+        Status::Opening => entry["status"] = "opening".into(),
+        Status::Failing(reason) => {
+            entry["status"] = "failing".into();
+            entry["error"] = reason.into();
+        }
+        Status::Ready => entry["status"] = "ready".into(),
+    }
+    if let Some(store) = it.store() {
+        let can = store.capabilities();
+        entry["capabilities"] = names(can).into();
+        entry["promises"] = promises(can);
+    }
+    entry
+}
+
+/// Dapr's names for capabilities, in the order it lists them.
+fn names(can: &Capabilities) -> Vec<&'static str> {
+    let transactions = can.transaction_len_max.is_some();
+    [
+        (can.etag, "ETAG"),
+        (transactions, "TRANSACTIONAL"),
+        (can.ttl, "TTL"),
+        (can.list, "KEYS_LIKE"),
+        (can.etag && transactions, "ACTOR"),
+    ]
+    .into_iter()
+    .filter_map(|(has, name)| has.then_some(name))
+    .collect()
+}
+
+fn promises(can: &Capabilities) -> Value {
+    let no = "not offered";
+    let consistency = &can.consistency;
+    json!({
+        "strongWrite": consistency.strong_write.as_deref().unwrap_or(no),
+        "strongRead": consistency.strong_read.as_deref().unwrap_or(no),
+        "eventualRead": consistency.eventual_read.as_deref().unwrap_or("the same as a strong read"),
+        "values": if can.exact_values { "exact" } else { "normalized" },
+        "maxTransactionOperations": can.transaction_len_max,
+        "maxKeyBytes": can.key_len_max,
+        "acknowledgedWritesSurvive": {
+            "processCrash": can.durability.process_crash,
+            "powerLoss": can.durability.power_loss,
+            "failover": can.durability.failover,
+        },
+    })
+}
