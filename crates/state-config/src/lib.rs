@@ -1,1 +1,31 @@
 //! Component files as data. Knows YAML and Dapr's conventions for values; knows no store.
+//!
+//! Start with [`load`], which turns directories of files into [`Resources`]. A store then reads
+//! its own settings struct from [`Component::properties`] with [`Component::settings`].
+//!
+//! Nothing here stops at the first mistake: each one becomes a [`Problem`] that says where it is
+//! and what to write instead, and the caller decides which of them matter. No [`Problem`], no
+//! `Debug` and no `Display` of this crate shows a value, since any value may be a password.
+
+mod component;
+mod context;
+mod document;
+mod duration;
+mod file;
+mod key_prefix;
+mod load;
+mod manifest;
+mod node;
+mod problem;
+mod properties;
+mod secrets;
+mod spelling;
+
+pub use component::{Component, Source};
+pub use context::Context;
+pub use duration::GoDuration;
+pub use key_prefix::{KeyPrefix, KeyPrefixError};
+pub use load::{Resources, load};
+pub use manifest::{SkipReason, Skipped};
+pub use problem::Problem;
+pub use properties::{Properties, PropertyError, UnknownProperty};

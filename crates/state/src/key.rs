@@ -4,7 +4,9 @@ use std::{error, fmt, sync::Arc};
 /// stand inside the latter. Source: Dapr's key scheme.
 pub const KEY_SEPARATOR: &str = "||";
 
-/// The name of a value: UTF-8, at least one byte, no control characters. Cheap to clone.
+/// The name of a value, in UTF-8. Cheap to clone.
+///
+/// One that an application has chosen has at least one byte and no control characters.
 ///
 /// Text becomes a `Key` once, at the edge. Nothing further in sees raw text, so nothing further
 /// in can decode it a second time.

@@ -96,7 +96,7 @@ pub enum Change {
         /// What the caller says of the bytes.
         format: Format,
         /// How long the value lives, counted from the commit by the store's clock, at least.
-        /// `None` means for ever, whatever its predecessor did.
+        /// Whole seconds, at least one; `None` means for ever, whatever its predecessor did.
         ttl: Option<Duration>,
     },
     /// Removes the value. Removing an absent key succeeds if the precondition holds.

@@ -41,8 +41,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Makes all the changes, in order, or none of them. Preconditions see the state before any.
     ///
-    /// The i-th answer is to the i-th write. A [`Conflict`](crate::Conflict) says which write
-    /// it was.
+    /// The i-th answer is to the i-th write; without writes there is nothing to do, and no answer.
+    /// A [`Conflict`](crate::Conflict) says which write's precondition did not hold; if several
+    /// did not, it says any of them. Callers keep to `Capabilities::transaction_len_max`, which
+    /// the `Guarded` layer sees to.
     async fn transact(&self, _writes: &[Write]) -> Result<Vec<Written>> {
         Err(unsupported(Feature::Transactions))
     }
@@ -59,7 +61,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Lists the keys that begin with `prefix` and come after `after`, in the order of their
-    /// bytes, `limit` at most.
+    /// bytes, `limit` at most, which is at least 1.
     async fn list(&self, _prefix: &str, _after: Option<&Key>, _limit: usize) -> Result<KeyPage> {
         Err(unsupported(Feature::List))
     }

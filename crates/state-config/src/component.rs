@@ -1,0 +1,217 @@
+use std::{path::PathBuf, time::Duration};
+
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::{
+    context::Context,
+    key_prefix::KeyPrefix,
+    manifest::{Entry, Manifest, Origin},
+    problem::{Problem, Report, printable},
+    properties::{Properties, PropertyError},
+    secrets::{self, SecretStores, Unresolved},
+};
+
+/// A state store to open, as its file says, with secrets resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component {
+    /// The name that applications use: one segment of a URL's path.
+    pub name: String,
+    /// The type as written, such as `state.redis`; upper and lower case are the same.
+    pub component_type: String,
+    /// The version in lower case; empty if there is none.
+    pub version: String,
+    /// The store's own settings, and those of the runtime.
+    pub properties: Properties,
+    /// What is put before keys.
+    pub key_prefix: KeyPrefix,
+    /// Whether the start goes on without this store if it cannot be opened.
+    pub ignore_errors: bool,
+    /// How long opening may take. More than zero.
+    pub init_timeout: Duration,
+    /// Where it is written.
+    pub source: Source,
+}
+
+/// Where a component is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The file.
+    pub file: PathBuf,
+    /// The first line of its document, from 1.
+    pub line: u64,
+}
+
+impl Component {
+    /// Whether the version is the first: none, `v0` or `v1`. Only stores with several versions
+    /// tell these apart.
+    pub fn is_first_version(&self) -> bool {
+        matches!(self.version.as_str(), "" | "v0" | "v1")
+    }
+
+    /// Reads the properties into a store's own settings struct; see [`Properties::parse`].
+    pub fn settings<T: DeserializeOwned>(&self) -> Result<T, Box<Problem>> {
+        let problem = |e: PropertyError| self.problem(e.line(), e.to_string(), None);
+        self.properties.parse().map_err(|e| Box::new(problem(e)))
+    }
+
+    /// What to warn of: properties that the store's own settings struct does not have.
+    pub fn unknown_settings<T: DeserializeOwned>(&self) -> Vec<Problem> {
+        let unknown = self.properties.unknown::<T>().into_iter();
+        unknown
+            .map(|it| {
+                let message =
+                    format!("`{}` has no metadata field `{}`", self.component_type, it.name);
+                let hint = match it.meant {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => "it is ignored".to_owned(),
+                };
+                self.problem(it.line, message, Some(hint))
+            })
+            .collect()
+    }
+
+    fn problem(&self, line: Option<u64>, message: String, hint: Option<String>) -> Problem {
+        Problem {
+            file: self.source.file.clone(),
+            line: Some(line.unwrap_or(self.source.line)),
+            column: None,
+            component: Some(self.name.clone()),
+            message: printable(&message),
+            hint: hint.as_deref().map(printable),
+            ignorable: self.ignore_errors,
+        }
+    }
+}
+
+/// Makes a component of a manifest. `None` if anything in its report forbids it.
+pub(crate) fn resolve(
+    manifest: &Manifest,
+    stores: &SecretStores,
+    context: &Context,
+    report: &mut Report,
+) -> Option<Component> {
+    let properties = properties(manifest, stores, context, report);
+    let key_prefix = key_prefix(manifest, &properties, report);
+    if !report.problems.is_empty() {
+        return None;
+    }
+    Some(Component {
+        name: manifest.name.clone(),
+        component_type: manifest.component_type.clone(),
+        version: manifest.version.clone(),
+        properties,
+        key_prefix,
+        ignore_errors: manifest.ignore_errors,
+        init_timeout: manifest.init_timeout,
+        source: Source { file: report.file.clone(), line: manifest.place.line },
+    })
+}
+
+/// Fills in what the file says by reference. What cannot be is a problem, and left out.
+pub(crate) fn properties(
+    manifest: &Manifest,
+    stores: &SecretStores,
+    context: &Context,
+    report: &mut Report,
+) -> Properties {
+    let mut properties = Properties::default();
+    for entry in &manifest.entries {
+        match value(entry, manifest, stores, context) {
+            Ok(value) => properties.insert_at(Some(entry.place.line), entry.name.clone(), value),
+            // Differs from Dapr: which starts the store without the property.
+            Err(it) => {
+                let message = format!("metadata field `{}`: {}", entry.name, it.message);
+                report.problem(entry.place, message, &it.hint);
+            }
+        }
+    }
+    properties
+}
+
+fn value(
+    entry: &Entry,
+    manifest: &Manifest,
+    stores: &SecretStores,
+    context: &Context,
+) -> Result<String, Unresolved> {
+    match &entry.origin {
+        Origin::Literal(text) => expand(text, context),
+        Origin::Environment(name) => variable(name, context),
+        // Differs from Dapr: which takes quotes off a secret that has them, and fills in templates.
+        Origin::Secret { name, key } => match &manifest.secret_store {
+            Some(store) => stores.get(store, name, key, context),
+            None => Err(Unresolved {
+                message: format!("the component does not say which secret store `{name}` is in"),
+                hint: "write `auth: {secretStore: <name>}` at the top level".to_owned(),
+            }),
+        },
+    }
+}
+
+/// Fills in `{uuid}`, `{podName}`, `{namespace}` and `{appID}`.
+fn expand(text: &str, context: &Context) -> Result<String, Unresolved> {
+    let mut text = text.to_owned();
+    while text.contains("{uuid}") {
+        text = text.replacen("{uuid}", &Uuid::new_v4().to_string(), 1);
+    }
+    if text.contains("{podName}") {
+        let Some(pod) = context.variable("POD_NAME") else {
+            return Err(Unresolved {
+                message:
+                    "`{podName}` stands for the environment variable `POD_NAME`, which is not set"
+                        .to_owned(),
+                hint: "set it, or use `{uuid}`".to_owned(),
+            });
+        };
+        text = text.replace("{podName}", pod);
+    }
+    let namespace = context.namespace.as_deref().unwrap_or("default");
+    let text = text.replace("{namespace}", &format!("{namespace}.{}", context.app_id));
+    Ok(text.replace("{appID}", &context.app_id))
+}
+
+fn variable(name: &str, context: &Context) -> Result<String, Unresolved> {
+    if name.is_empty() || name.contains(' ') {
+        return Err(Unresolved {
+            message: format!("`envRef` cannot be `{}`", name),
+            hint: "write the name of an environment variable".to_owned(),
+        });
+    }
+    let allowed = context.variable("DAPR_ENV_KEYS");
+    let is_allowed = allowed.is_none_or(|it| it.split(' ').any(|it| it == name));
+    if !is_allowed && !secrets::is_reserved(name) {
+        return Err(Unresolved {
+            message: format!("components may not read the environment variable `{name}`"),
+            hint: "add it to `DAPR_ENV_KEYS`, which lists those that they may".to_owned(),
+        });
+    }
+    secrets::variable(name, context)
+}
+
+fn key_prefix(manifest: &Manifest, properties: &Properties, report: &mut Report) -> KeyPrefix {
+    let Some(value) = properties.get("keyPrefix") else {
+        return KeyPrefix::default();
+    };
+    let entry = manifest.entries.iter().find(|it| it.name.eq_ignore_ascii_case("keyPrefix"));
+    let place = entry.map_or(manifest.place, |it| it.place);
+    let key_prefix = match KeyPrefix::parse(value) {
+        Ok(it) => it,
+        Err(e) => {
+            report.problem(place, e.to_string(), "write a prefix without it; it is added");
+            return KeyPrefix::default();
+        }
+    };
+    match &key_prefix {
+        KeyPrefix::Name if manifest.name.contains("||") => {
+            let message = "`keyPrefix` is `name`, and the component's name contains `||`";
+            report.problem(place, message, "give the component a name without it");
+        }
+        KeyPrefix::Literal(literal) if literal != value => {
+            let message = "`keyPrefix` is used in lower case";
+            report.warning(place, message, "write it in lower case, so that nobody is misled");
+        }
+        _ => {}
+    }
+    key_prefix
+}

@@ -1,0 +1,205 @@
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    component::{self, Component},
+    context::Context,
+    document, file,
+    manifest::{self, Manifest, Reading, SkipReason, Skipped},
+    problem::{Problem, Report},
+    properties::Properties,
+    secrets::{self, SecretStores},
+};
+
+/// What directories of component files say.
+#[derive(Clone, Debug, Default)]
+pub struct Resources {
+    /// The state stores in scope, in load order: directories as given, files by name.
+    pub components: Vec<Component>,
+    /// Components that are of no concern here, and why.
+    pub skipped: Vec<Skipped>,
+    /// What keeps components from being used. In load order.
+    pub problems: Vec<Problem>,
+    /// What is probably not meant, but harmless.
+    pub warnings: Vec<Problem>,
+}
+
+/// One document and what has been found out about it.
+struct Page {
+    reading: Reading,
+    report: Report,
+}
+
+/// Reads the component files of the directories: `*.yaml` and `*.yml` directly in each, by name.
+///
+/// Secret stores are opened first, in load order, so that the others may refer to them. A mistake
+/// costs the document that it is in, and no other.
+pub fn load(directories: &[PathBuf], context: &Context) -> Resources {
+    let mut pages = Vec::new();
+    for directory in directories {
+        read_directory(directory, context, &mut pages);
+    }
+    refuse_duplicates(&mut pages);
+    let stores = open_secret_stores(&mut pages, context);
+
+    let mut resources = Resources::default();
+    for Page { reading, mut report } in pages {
+        match reading {
+            Reading::Manifest(it) if !it.is_secret_store() => {
+                let component = component::resolve(&it, &stores, context, &mut report);
+                resources.components.extend(component);
+            }
+            Reading::Skipped(it) => resources.skipped.push(it),
+            Reading::Manifest(_) | Reading::Nothing => {}
+        }
+        report.problems.sort_by_key(|it| (it.line, it.column));
+        report.warnings.sort_by_key(|it| (it.line, it.column));
+        resources.problems.append(&mut report.problems);
+        resources.warnings.append(&mut report.warnings);
+    }
+    resources
+}
+
+fn read_directory(directory: &Path, context: &Context, pages: &mut Vec<Page>) {
+    let files = match files_of(directory) {
+        Ok(files) => files,
+        Err(e) => {
+            let mut report = Report::new(directory);
+            let message = format!("the directory cannot be read: {e}");
+            report.file_problem(message, "create it, or name another");
+            pages.push(Page { reading: Reading::Nothing, report });
+            return;
+        }
+    };
+    for path in files {
+        match file::read(&path) {
+            Ok(text) => read_file(&path, &text, context, pages),
+            Err(message) => {
+                let mut report = Report::new(&path);
+                report.file_problem(message, "");
+                pages.push(Page { reading: Reading::Nothing, report });
+            }
+        }
+    }
+}
+
+fn files_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+        // Not a test for plain files: Kubernetes mounts symbolic links.
+        if (extension == "yaml" || extension == "yml") && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read_file(path: &Path, text: &str, context: &Context, pages: &mut Vec<Page>) {
+    for document in document::split(text) {
+        let mut report = Report::new(path);
+        let reading = match document.parse() {
+            Ok(Some(node)) => manifest::read(&node, context, &mut report),
+            Ok(None) => continue,
+            Err(fault) => {
+                report.problem(fault.place, fault.message, fault.hint);
+                Reading::Nothing
+            }
+        };
+        pages.push(Page { reading, report });
+    }
+}
+
+/// Keeps the first of the components that have the same name.
+///
+/// Differs from Dapr: which compares before it looks at scopes, so that the order of files decides
+/// whether a component of another application counts.
+fn refuse_duplicates(pages: &mut [Page]) {
+    let mut places = BTreeMap::new();
+    for Page { reading, report } in pages {
+        let Reading::Manifest(manifest) = reading else {
+            continue;
+        };
+        let place = manifest.place;
+        let here = format!("{}:{}", report.file.display(), place.line);
+        let Some(first) = places.get(&manifest.name) else {
+            places.insert(manifest.name.clone(), here);
+            continue;
+        };
+        let message = format!("there are two components named `{}`", manifest.name);
+        // Whichever is meant, the other is a mistake that cannot be ignored.
+        report.ignorable = false;
+        report.problem(place, message, &format!("rename this one or the one at {first}"));
+        *reading = Reading::Nothing;
+    }
+}
+
+fn open_secret_stores(pages: &mut [Page], context: &Context) -> SecretStores {
+    let mut stores = SecretStores::default();
+    for page in &*pages {
+        close_for_now(page, &mut stores);
+    }
+    for Page { reading, report } in pages {
+        let Reading::Manifest(manifest) = reading else {
+            continue;
+        };
+        if !manifest.is_secret_store() {
+            continue;
+        }
+        let name = manifest.name.clone();
+        let properties = component::properties(manifest, &stores, context, report);
+        warn_of_unknown(manifest, &properties, report);
+        if !report.problems.is_empty() {
+            stores.close(name, "there is a problem with it");
+            continue;
+        }
+        match secrets::open(&manifest.component_type, &properties) {
+            Ok(store) => stores.open(name, store),
+            Err(message) => {
+                let message = format!("the secret store cannot be opened: {message}");
+                report.problem(manifest.place, message, "");
+                stores.close(name, "there is a problem with it");
+            }
+        }
+    }
+    stores
+}
+
+/// Notes why a component cannot be asked for secrets yet, or ever.
+fn close_for_now(page: &Page, stores: &mut SecretStores) {
+    match &page.reading {
+        Reading::Manifest(it) if it.is_secret_store() => {
+            stores.close(it.name.clone(), "it is opened later; move it to an earlier file");
+        }
+        Reading::Skipped(Skipped { name, component_type, reason }) => {
+            let reason = match reason {
+                SkipReason::NotAStateStore => {
+                    format!("`{component_type}` is not a type of secret store that there is here")
+                }
+                SkipReason::OutOfScope | SkipReason::OtherNamespace(_) => reason.to_string(),
+            };
+            stores.close(name.clone(), reason);
+        }
+        Reading::Manifest(_) | Reading::Nothing => {
+            if let (Some(name), false) = (&page.report.component, page.report.problems.is_empty()) {
+                stores.close(name.clone(), "there is a problem with it");
+            }
+        }
+    }
+}
+
+fn warn_of_unknown(manifest: &Manifest, properties: &Properties, report: &mut Report) {
+    for unknown in secrets::unknown(&manifest.component_type, properties) {
+        let entry = manifest.entries.iter().find(|it| it.name == unknown.name);
+        let place = entry.map_or(manifest.place, |it| it.place);
+        report.warning(place, unknown.to_string(), "");
+    }
+}
+
+#[cfg(test)]
+mod tests;

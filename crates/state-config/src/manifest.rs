@@ -1,0 +1,284 @@
+//! One document of a component file, understood but for its secrets.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    context::Context,
+    duration::GoDuration,
+    node::{Content, Node},
+    problem::{Place, Report},
+    secrets,
+    spelling::nearest,
+};
+
+mod entry;
+mod field;
+mod identity;
+
+pub(crate) use entry::{Entry, Origin};
+
+/// Dapr's default, also for what is no duration. Source: dapr pkg/runtime/processor `initTimeout`.
+const INIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What other building blocks are called in `spec.type`. Source: dapr pkg/components/category.go.
+const OTHER_BUILDING_BLOCKS: [&str; 10] = [
+    "bindings",
+    "configuration",
+    "conversation",
+    "crypto",
+    "lock",
+    "middleware",
+    "nameresolution",
+    "pubsub",
+    "workflow",
+    "workflowbackend",
+];
+
+/// A component in scope, with its secrets still by name. Has no `Debug`: it holds values.
+pub(crate) struct Manifest {
+    pub(crate) name: String,
+    pub(crate) place: Place,
+    pub(crate) component_type: String,
+    pub(crate) version: String,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) secret_store: Option<String>,
+    pub(crate) ignore_errors: bool,
+    pub(crate) init_timeout: Duration,
+}
+
+/// What became of a document.
+pub(crate) enum Reading {
+    /// It is not about components, or so wrong that only its report is left.
+    Nothing,
+    /// It is a component of no concern here.
+    Skipped(Skipped),
+    /// It is a state store, or a secret store.
+    Manifest(Manifest),
+}
+
+/// A component that was left out, and not by mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its name; empty if it has none.
+    pub name: String,
+    /// Its `spec.type`; empty if it has none.
+    pub component_type: String,
+    /// Why it was left out.
+    pub reason: SkipReason,
+}
+
+/// Why a component was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SkipReason {
+    /// Its `scopes` do not name this application.
+    OutOfScope,
+    /// It is for applications of this other namespace.
+    OtherNamespace(String),
+    /// It belongs to another building block, or is a secret store of a kind that we do not have.
+    NotAStateStore,
+}
+
+impl Manifest {
+    /// Whether it holds secrets for the others, rather than state.
+    pub(crate) fn is_secret_store(&self) -> bool {
+        category(&self.component_type) == "secretstores"
+    }
+}
+
+/// Reads a document, and reports everything that is wrong with it at once.
+pub(crate) fn read(document: &Node, context: &Context, report: &mut Report) -> Reading {
+    if !identity::is_component(document, report) {
+        return Reading::Nothing;
+    }
+    let name = document.get("metadata").and_then(|it| it.get("name")).and_then(Node::scalar);
+    report.component = name.clone();
+    let spec = document.get("spec");
+    let ignore_errors = spec.and_then(|it| it.get("ignoreErrors"));
+    report.ignorable = matches!(ignore_errors.map(|it| &it.content), Some(Content::Bool(true)));
+
+    if let Some(reason) = skip_reason(document, context, report) {
+        let component_type = spec.and_then(|it| it.get("type")).and_then(Node::scalar);
+        return Reading::Skipped(Skipped {
+            name: name.unwrap_or_default(),
+            component_type: component_type.unwrap_or_default(),
+            reason,
+        });
+    }
+
+    field::check(document, report);
+    let name = component_name(document, report);
+    let component_type = component_type(document, report);
+    let entries = spec.map(|it| entry::read_all(it, report)).unwrap_or_default();
+    let version = spec.and_then(|it| field::text(it, "version", "spec.version", report));
+    let init_timeout = spec.map_or(INIT_TIMEOUT, |it| init_timeout(it, report));
+    if let Some(it) = ignore_errors.filter(|it| !matches!(it.content, Content::Bool(_))) {
+        let message = format!("`spec.ignoreErrors` should be true or false, not {}", it.kind());
+        report.problem(it.place, message, "write `ignoreErrors: true`, without quotes");
+    }
+    let auth = document.get("auth");
+    let secret_store =
+        auth.and_then(|it| field::text(it, "secretStore", "auth.secretStore", report));
+    let (Some(name), Some(component_type)) = (name, component_type) else {
+        return Reading::Nothing;
+    };
+    Reading::Manifest(Manifest {
+        name,
+        place: document.place,
+        component_type,
+        version: version.unwrap_or_default().to_lowercase(),
+        entries,
+        secret_store: secret_store.filter(|it| !it.is_empty()),
+        ignore_errors: report.ignorable,
+        init_timeout,
+    })
+}
+
+fn skip_reason(document: &Node, context: &Context, report: &mut Report) -> Option<SkipReason> {
+    if let Some(scopes) = document.get("scopes") {
+        let scopes = scopes_of(scopes, report);
+        if !scopes.is_empty() && !scopes.contains(&context.app_id) {
+            return Some(SkipReason::OutOfScope);
+        }
+    }
+    let namespace = document.get("metadata")?.get("namespace").and_then(Node::scalar);
+    let other =
+        |it: &String| !it.is_empty() && context.namespace.as_ref().is_some_and(|ours| ours != it);
+    if let Some(namespace) = namespace.filter(other) {
+        return Some(SkipReason::OtherNamespace(namespace));
+    }
+    let component_type = document.get("spec")?.get("type").and_then(Node::scalar)?;
+    let other = OTHER_BUILDING_BLOCKS.contains(&category(&component_type).as_str())
+        || category(&component_type) == "secretstores" && !secrets::is_supported(&component_type);
+    other.then_some(SkipReason::NotAStateStore)
+}
+
+/// The applications named; none, which means all, if they cannot be understood.
+fn scopes_of(scopes: &Node, report: &mut Report) -> Vec<String> {
+    let Content::List(items) = &scopes.content else {
+        let message = format!("`scopes` should be a list, not {}", scopes.kind());
+        report.problem(scopes.place, message, "write `scopes: [app1, app2]`");
+        return Vec::new();
+    };
+    let mut names = Vec::new();
+    for item in items {
+        match item.scalar() {
+            Some(name) => names.push(name),
+            None => {
+                let message = format!("a scope should be an application's id, not {}", item.kind());
+                report.problem(item.place, message, "write `scopes: [app1, app2]`");
+            }
+        }
+    }
+    names
+}
+
+fn component_name(document: &Node, report: &mut Report) -> Option<String> {
+    const MISSING: &str = "`metadata.name` is missing";
+    const HINT: &str =
+        "write `metadata: {name: statestore}`, with the name that the application uses";
+    let Some(metadata) = document.get("metadata") else {
+        report.problem(document.place, MISSING, HINT);
+        return None;
+    };
+    if !matches!(metadata.content, Content::Mapping(_)) {
+        let message = format!("`metadata` should be a mapping, not {}", metadata.kind());
+        report.problem(metadata.place, message, HINT);
+        return None;
+    }
+    let Some(node) = metadata.get("name") else {
+        report.problem(metadata.place, MISSING, HINT);
+        return None;
+    };
+    let name = field::text(metadata, "name", "metadata.name", report)?;
+    // Requests carry the name as one segment of a URL's path.
+    let legal = !matches!(name.as_str(), "" | "." | "..") && !name.contains(['/', '%']);
+    if !legal {
+        let message = format!("`metadata.name` cannot be `{}`", name);
+        report.problem(node.place, message, "use letters, digits, `-` and `.`");
+        return None;
+    }
+    Some(name)
+}
+
+fn component_type(document: &Node, report: &mut Report) -> Option<String> {
+    const HINT: &str = "write `type: state.redis`, with the store of your choice";
+    let Some(spec) = document.get("spec") else {
+        let hint = "write `spec:` and, indented below it, `type` and `metadata`";
+        report.problem(document.place, "`spec` is missing", hint);
+        return None;
+    };
+    if !matches!(spec.content, Content::Mapping(_)) {
+        let message = format!("`spec` should be a mapping, not {}", spec.kind());
+        report.problem(spec.place, message, "indent `type` and `metadata` below `spec:`");
+        return None;
+    }
+    let Some(node) = spec.get("type") else {
+        report.problem(spec.place, "`spec.type` is missing", HINT);
+        return None;
+    };
+    let component_type = field::text(spec, "type", "spec.type", report)?;
+    let category = category(&component_type);
+    let Some((_, store)) = component_type.split_once('.') else {
+        let message =
+            format!("`spec.type` is `{component_type}`, which does not say what it is a type of");
+        report.problem(
+            node.place,
+            message,
+            &format!("if it is a state store, write `type: state.{component_type}`"),
+        );
+        return None;
+    };
+    if !matches!(category.as_str(), "state" | "secretstores") {
+        let known = OTHER_BUILDING_BLOCKS.into_iter().chain(["state", "secretstores"]);
+        let hint = match nearest(&category, known) {
+            Some(meant) => format!("did you mean `{meant}.{}`?", store),
+            None => "the types of state stores begin with `state.`".to_owned(),
+        };
+        let message = format!(
+            "`spec.type` is `{component_type}`, and there is no building block `{category}`"
+        );
+        report.problem(node.place, message, &hint);
+        return None;
+    }
+    if store.is_empty() {
+        report.problem(
+            node.place,
+            format!("`spec.type` is `{component_type}`, which names no store"),
+            HINT,
+        );
+        return None;
+    }
+    Some(component_type)
+}
+
+fn init_timeout(spec: &Node, report: &mut Report) -> Duration {
+    let Some(node) = spec.get("initTimeout") else {
+        return INIT_TIMEOUT;
+    };
+    let text = node.scalar().unwrap_or_default();
+    let timeout = GoDuration::parse(&text).and_then(GoDuration::to_duration);
+    match timeout.filter(|it| !it.is_zero()) {
+        Some(timeout) => timeout,
+        None => {
+            let message = "`spec.initTimeout` is no positive duration, so 5 s are used";
+            report.warning(node.place, message, "write a number and a unit, such as `30s`");
+            INIT_TIMEOUT
+        }
+    }
+}
+
+/// What is before the first dot of a type, in lower case.
+fn category(component_type: &str) -> String {
+    let category = component_type.split_once('.').map_or("", |(category, _)| category);
+    category.to_lowercase()
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SkipReason::OutOfScope => f.write_str("its scopes do not name this application"),
+            SkipReason::OtherNamespace(it) => write!(f, "it belongs to the namespace `{it}`"),
+            SkipReason::NotAStateStore => f.write_str("it is not a state store"),
+        }
+    }
+}
