@@ -136,3 +136,6 @@ fn merge<A>(admitted: Vec<Result<()>>, answers: Vec<Result<A>>) -> Vec<Result<A>
     let mut next = || answers.next().expect("one answer for each admitted request");
     admitted.into_iter().map(|it| it.and_then(|()| next())).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,30 @@
-fn main() {}
+//! `cargo test -p state-stores --test conformance [-- sqlite::etag]`
+
+use std::process::ExitCode;
+
+use state_testkit::Subject;
+
+mod support;
+
+static SUBJECTS: &[Subject] = &[
+    Subject { name: "memory", open: || support::open("state.in-memory", &[]), gaps: &[] },
+    #[cfg(feature = "sqlite")]
+    Subject { name: "sqlite", open: || support::sqlite_file(&[]), gaps: &[] },
+    #[cfg(feature = "sqlite")]
+    Subject {
+        name: "sqlite_in_memory",
+        open: || support::open("state.sqlite", &[("connectionString", ":memory:")]),
+        gaps: &[],
+    },
+    #[cfg(feature = "sqlite")]
+    Subject { name: "sqlite_without_wal", open: || support::sqlite_file(WITHOUT_WAL), gaps: &[] },
+];
+
+/// With a rollback journal, readers and writers wait for each other, on a busy machine for longer
+/// than the two seconds of the default.
+#[cfg(feature = "sqlite")]
+const WITHOUT_WAL: &[(&str, &str)] = &[("disableWAL", "true"), ("busyTimeout", "15s")];
+
+fn main() -> ExitCode {
+    state_testkit::run(SUBJECTS)
+}

@@ -1,0 +1,37 @@
+//! What the SQL stores share: pieces of the contract, not a framework.
+
+use std::fmt;
+
+/// The name of a table, safe to stand unquoted in a statement: `[A-Za-z_][A-Za-z0-9_]{0,62}`.
+///
+/// 63 bytes is PostgreSQL's limit, the smallest of the databases' own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identifier(String);
+
+impl Identifier {
+    /// Returns `None` if `text` is anything else.
+    pub(crate) fn new(text: &str) -> Option<Identifier> {
+        let starts = text.starts_with(|it: char| it.is_ascii_alphabetic() || it == '_');
+        let word = text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_');
+        (starts && word && text.len() <= 63).then(|| Identifier(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Identifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_a_plain_word_is_an_identifier() {
+        assert_eq!(Identifier::new("state_2").unwrap().to_string(), "state_2");
+        for text in ["", "2state", "state;--", "a b", "a.b", "\"a\"", "é", &"a".repeat(64)] {
+            assert_eq!(Identifier::new(text), None, "{text:?}");
+        }
+    }
+}
