@@ -1,0 +1,260 @@
+//! Every flag, its help, and what of it is checked before anything starts.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
+
+use crate::{accepted::Accepted, provision::StoreUrl};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "steadfast",
+    version,
+    about = "A state sidecar: HTTP key/value state for any application, with options that do what they say",
+    after_help = "\
+Examples:
+  steadfast run -- python3 app.py          an application and its sidecar, on the default store
+  steadfast run --state-store memory       a sidecar alone, nothing kept on disk
+  steadfast serve --app-id cart --resources-path ./components
+
+Exit codes: that of the application under `run`; otherwise 0 after a graceful end, 1 after a
+failure, 2 if a flag is wrong.",
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run an application with a sidecar beside it
+    ///
+    /// The application finds its sidecar through DAPR_HTTP_PORT, as every Dapr SDK does. Without a
+    /// command, the sidecar runs alone. Several runs with one --app-id are replicas of one
+    /// application: they share its data.
+    #[command(after_help = "\
+Examples:
+  steadfast run -- python3 app.py
+  steadfast run --app-id cart --app-port 8080 -- node server.js
+  steadfast run --state-store sqlite:///var/lib/cart/state.db -- ./cart
+
+Without a state store among the component files, `run` writes statestore.yaml for a SQLite
+database into the components folder. Replace that file to switch the store.")]
+    Run(RunArgs),
+    /// Run the bare sidecar, configured by component files alone
+    #[command(after_help = "\
+Examples:
+  steadfast serve --app-id cart --resources-path ./components
+  steadfast serve --app-id cart --state-store memory --dapr-http-port 3501")]
+    Serve(SidecarArgs),
+    /// Become the application; used by `run`
+    #[command(hide = true)]
+    LaunchApp(LaunchArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) sidecar: SidecarArgs,
+    /// The application's command line
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LaunchArgs {
+    /// The process that must still be the parent
+    #[arg(long)]
+    pub(crate) parent: i32,
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SidecarArgs {
+    /// The application's id: its keys are kept apart from other applications' by it
+    /// [default for `run`: the name of the current folder]
+    #[arg(short = 'a', long)]
+    pub(crate) app_id: Option<String>,
+
+    /// A folder of component files; may be given several times
+    /// [default for `run`: ./components if it exists, else ~/.dapr/components]
+    #[arg(
+        short = 'd',
+        long,
+        visible_alias = "components-path",
+        value_name = "DIR",
+        value_delimiter = ','
+    )]
+    pub(crate) resources_path: Vec<PathBuf>,
+
+    /// Use this store, under the name statestore: memory, sqlite:///path or sqlite://relative/path
+    #[arg(long, value_name = "URL")]
+    pub(crate) state_store: Option<StoreUrl>,
+
+    /// The port of the HTTP API, 0 for any [default: 3500, or the next free one]
+    #[arg(short = 'H', long, value_name = "PORT")]
+    pub(crate) dapr_http_port: Option<u16>,
+
+    /// The port that applications are told for gRPC [default: 50001, or the next free one]
+    #[arg(short = 'G', long, value_name = "PORT")]
+    pub(crate) dapr_grpc_port: Option<u16>,
+
+    /// The port that applications are told for metrics [default: 9090, or the next free one]
+    #[arg(short = 'M', long, value_name = "PORT")]
+    pub(crate) metrics_port: Option<u16>,
+
+    /// The port the application listens on; /v1.0/healthz waits for it
+    #[arg(short = 'p', long, value_name = "PORT", value_parser = app_port, allow_negative_numbers = true)]
+    pub(crate) app_port: Option<AppPort>,
+
+    /// How the application is spoken to: http, https, h2c, grpc or grpcs
+    #[arg(short = 'P', long, default_value = "http", value_parser = ["http", "https", "h2c", "grpc", "grpcs"], ignore_case = true)]
+    pub(crate) app_protocol: String,
+
+    /// Where the application listens
+    #[arg(long, default_value = "127.0.0.1", value_name = "HOST")]
+    pub(crate) app_channel_address: String,
+
+    /// How many requests the application takes at once; shown in the metadata
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value = "-1",
+        hide = true
+    )]
+    pub(crate) app_max_concurrency: i64,
+
+    /// Addresses to listen on
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',', value_parser = address, default_value = "127.0.0.1,[::1]")]
+    pub(crate) dapr_listen_addresses: Vec<IpAddr>,
+
+    /// Allow --dapr-listen-addresses that other machines can reach; anyone there can then read and
+    /// write everything
+    #[arg(long)]
+    pub(crate) insecure_listen: bool,
+
+    /// Host names that the sidecar answers to besides localhost
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
+    pub(crate) allowed_hosts: Vec<String>,
+
+    /// Origins of web pages that may call the API, or * for any [default: none]
+    #[arg(long, value_name = "ORIGINS", value_delimiter = ',')]
+    pub(crate) allowed_origins: Vec<String>,
+
+    /// The largest request body, such as 4Mi, 100k or 65536
+    #[arg(long, value_name = "SIZE", value_parser = body_size, default_value = "4Mi", allow_hyphen_values = true)]
+    pub(crate) max_body_size: BodySize,
+
+    /// The largest request head, line and headers
+    #[arg(long, value_name = "SIZE", value_parser = head_size, default_value = "16Ki")]
+    pub(crate) read_buffer_size: usize,
+
+    /// How long requests under way may take to finish when the sidecar ends; 0 for any time
+    #[arg(long, value_name = "SECONDS", default_value = "5", allow_negative_numbers = true)]
+    pub(crate) dapr_graceful_shutdown_seconds: i64,
+
+    /// How much to log
+    #[arg(long, value_enum, default_value = "info", ignore_case = true)]
+    pub(crate) log_level: LogLevel,
+
+    /// Log as JSON, one object a line
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true",
+          value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    pub(crate) log_as_json: bool,
+
+    /// Append the sidecar's log to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) accepted: Accepted,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogLevel {
+    Debug,
+    Info,
+    #[value(alias = "warning")]
+    Warn,
+    Error,
+    #[value(alias = "panic")]
+    Fatal,
+}
+
+/// The application's port; none for zero and less, which Dapr's CLI sends for "no port".
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AppPort(pub(crate) Option<u16>);
+
+/// Bytes of a body; `None` for no limit but that of memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodySize(pub(crate) usize);
+
+impl SidecarArgs {
+    /// How long requests under way may take to finish. Source: Dapr's meaning of the flag.
+    pub(crate) fn grace(&self) -> Duration {
+        match self.dapr_graceful_shutdown_seconds {
+            0 => Duration::MAX,
+            seconds => Duration::from_secs(u64::try_from(seconds).unwrap_or(5)),
+        }
+    }
+}
+
+fn app_port(text: &str) -> Result<AppPort, String> {
+    let port: i64 = text.parse().map_err(|_| "not a port".to_owned())?;
+    if port <= 0 {
+        return Ok(AppPort(None));
+    }
+    u16::try_from(port).map(|it| AppPort(Some(it))).map_err(|_| "not a port".to_owned())
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
+    inner.parse().map_err(|_| "not an IP address, such as 127.0.0.1 or [::1]".to_owned())
+}
+
+/// 4 MiB, Dapr's default; a negative size means it, and 0 means no limit.
+const BODY_SIZE: usize = 4 << 20;
+
+fn body_size(text: &str) -> Result<BodySize, String> {
+    if text.trim_start().starts_with('-') {
+        return Ok(BodySize(BODY_SIZE));
+    }
+    Ok(BodySize(match quantity(text)? {
+        0 => usize::MAX,
+        size => size,
+    }))
+}
+
+fn head_size(text: &str) -> Result<usize, String> {
+    /// The smallest that HTTP libraries work with.
+    const MIN: usize = 4096;
+    Ok(quantity(text)?.max(MIN))
+}
+
+/// Reads a size in the notation of Kubernetes: `400`, `2Mi`, `1M`, `4k`.
+fn quantity(text: &str) -> Result<usize, String> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit: usize = match unit {
+        "" => 1,
+        "k" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        _ => return Err("not a size, such as 4Mi, 100k or 65536".to_owned()),
+    };
+    let number: Option<usize> = number.parse().ok();
+    number
+        .and_then(|it| it.checked_mul(unit))
+        .ok_or_else(|| "not a size, such as 4Mi, 100k or 65536".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

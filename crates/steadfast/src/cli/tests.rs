@@ -1,0 +1,52 @@
+use clap::CommandFactory;
+
+use super::*;
+
+fn serve(flags: &[&str]) -> Result<SidecarArgs, String> {
+    let arguments = ["steadfast", "serve"].into_iter().chain(flags.iter().copied());
+    match Cli::try_parse_from(arguments).map_err(|e| e.to_string())?.command {
+        Command::Serve(args) => Ok(args),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_flags_that_the_stock_tools_pass_are_accepted() {
+    let flags = "--app-id cart --mode standalone --dapr-http-port 3500 --dapr-grpc-port 50001 \
+        --dapr-internal-grpc-port 47301 --dapr-listen-addresses 127.0.0.1 --app-port -1 \
+        --metrics-port 9090 --profile-port 7777 --enable-profiling=false --enable-api-logging \
+        --log-level debug --app-protocol http --enable-app-health-check=false \
+        --app-health-probe-interval 0 --app-health-threshold 0 --resources-path a,b \
+        --resources-path c --config x.yaml --max-body-size 2Mi --unix-domain-socket= \
+        --placement-host-address localhost:50005 --scheduler-host-address localhost:50006 \
+        --control-plane-trust-domain localhost --enable-mtls=false --log-as-json \
+        --dapr-graceful-shutdown-seconds -1";
+    let args = serve(&flags.split_whitespace().collect::<Vec<_>>()).unwrap();
+    assert_eq!(args.resources_path.len(), 3);
+    assert_eq!(args.max_body_size.0, 2 << 20);
+    assert_eq!(args.grace(), Duration::from_secs(5));
+    assert!(args.log_as_json && args.app_port.unwrap().0.is_none());
+    assert!(args.accepted.given().contains(&"placement-host-address"));
+}
+
+#[test]
+fn a_misspelt_flag_is_not_swallowed() {
+    assert!(serve(&["--app-idd", "x"]).unwrap_err().contains("--app-id"));
+    assert!(serve(&["--max-body-size", "4MB"]).is_err());
+    assert!(serve(&["--dapr-http-port", "99999"]).is_err());
+    assert!(serve(&["--app-protocol", "ftp"]).is_err());
+    assert!(serve(&["--state-store", "cassandra://x"]).unwrap_err().contains("sqlite:///path"));
+}
+
+#[test]
+fn everything_after_two_dashes_is_the_application() {
+    let arguments = ["steadfast", "run", "-a", "cart", "--", "python3", "app.py", "--app-id", "x"];
+    let Command::Run(args) = Cli::try_parse_from(arguments).unwrap().command else { panic!() };
+    assert_eq!(args.command, ["python3", "app.py", "--app-id", "x"]);
+    assert_eq!(args.sidecar.app_id.as_deref(), Some("cart"));
+}

@@ -1,0 +1,51 @@
+//! Where the log goes and in which form.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, IsTerminal},
+    sync::Mutex,
+};
+
+use anyhow::Context;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{FmtSubscriber, fmt::MakeWriter};
+
+use crate::{
+    cli::{LogLevel, SidecarArgs},
+    console::PrefixedStdout,
+};
+
+/// Starts the log. Under `run` each record says that it is the sidecar's.
+pub(crate) fn start(args: &SidecarArgs, under_run: bool) -> anyhow::Result<()> {
+    let level = match args.log_level {
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Error | LogLevel::Fatal => LevelFilter::ERROR,
+    };
+    if let Some(path) = &args.log_file {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = file.with_context(|| format!("cannot open the log file {}", path.display()))?;
+        return install(level, args.log_as_json, false, Mutex::new(file));
+    }
+    let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    if under_run && !args.log_as_json {
+        return install(level, false, colours, || PrefixedStdout);
+    }
+    install(level, args.log_as_json, colours, io::stdout)
+}
+
+fn install<W>(level: LevelFilter, json: bool, colours: bool, writer: W) -> anyhow::Result<()>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let builder =
+        FmtSubscriber::builder().with_max_level(level).with_writer(writer).with_target(false);
+    let installed = match json {
+        true => {
+            tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish())
+        }
+        false => tracing::subscriber::set_global_default(builder.with_ansi(colours).finish()),
+    };
+    installed.context("cannot start the log")
+}

@@ -1,0 +1,248 @@
+//! `steadfast run`: an application and its sidecar as one job.
+
+use std::{
+    env,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use sidecar_api::Stop;
+use state_config::Component;
+use tokio::{signal::unix::SignalKind, task::JoinHandle};
+
+use crate::{
+    FAILURE,
+    app::{self, App},
+    cli::{RunArgs, SidecarArgs},
+    console::{Console, Mark},
+    launch::{self, Launched, Ports},
+    logging, provision, serve,
+    stop::Signals,
+};
+
+/// How long an application may take to end after it was asked to. Source: Dapr's CLI.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> {
+    logging::start(&args.sidecar, true)?;
+    let console = Console { json: args.sidecar.log_as_json };
+    let app_id = match &args.sidecar.app_id {
+        Some(it) => it.clone(),
+        None => id_of_folder(),
+    };
+    launch::check_app_id(&app_id)?;
+    let components = components(&args.sidecar, &app_id, console)?;
+    let runtime = crate::runtime()?;
+    // On this thread, which lives as long as the process: see `App::start`.
+    let code = runtime.block_on(async {
+        let launched = Launched::prepare(&args.sidecar, &app_id, components)?;
+        let Ports { http, grpc, .. } = launched.ports;
+        let starting = format!(
+            "Starting Steadfast with id {app_id}. HTTP Port: {http}. gRPC Port: {grpc} (reserved)"
+        );
+        console.say(Mark::Info, &starting);
+        let job = Job { launched, console, started, signals: Signals::all()? };
+        match args.command.as_slice() {
+            [] => job.run_alone().await,
+            command => job.run_beside(&app_id, command).await,
+        }
+    });
+    runtime.shutdown_background();
+    code
+}
+
+/// The name of the current folder, made an id. The same folder always gives the same id, and so
+/// the same data.
+fn id_of_folder() -> String {
+    let folder = env::current_dir().ok();
+    let name = folder.as_deref().and_then(|it| it.file_name()).unwrap_or_default();
+    let plain = |it: char| if it.is_ascii_alphanumeric() { it.to_ascii_lowercase() } else { '-' };
+    let id: String = name.to_string_lossy().chars().map(plain).take(63).collect();
+    let id = id.trim_matches('-');
+    if id.is_empty() { "app".to_owned() } else { id.to_owned() }
+}
+
+fn components(
+    args: &SidecarArgs,
+    app_id: &str,
+    console: Console,
+) -> anyhow::Result<Vec<Component>> {
+    if let Some(url) = &args.state_store {
+        let mut components = launch::load(app_id, &args.resources_path)?;
+        components.push(serve::chosen(url.component(), &components)?);
+        return Ok(components);
+    }
+    let folders = match args.resources_path.as_slice() {
+        [] => vec![provision::default_folder()],
+        folders => folders.to_vec(),
+    };
+    let existing: Vec<PathBuf> = folders.iter().filter(|it| it.is_dir()).cloned().collect();
+    let components = launch::load(app_id, &existing)?;
+    if !components.is_empty() {
+        return Ok(components);
+    }
+    if let Some((file, database)) = provision::write_component(&folders[0])? {
+        let written = format!(
+            "No state store is configured: wrote {} for a SQLite database at {}. Replace that file \
+             to switch the store.",
+            file.display(),
+            database.display()
+        );
+        console.say(Mark::Info, &written);
+    }
+    launch::load(app_id, &folders)
+}
+
+/// A sidecar that is about to run, and what it takes to do so.
+struct Job {
+    launched: Launched,
+    console: Console,
+    started: Instant,
+    signals: Signals,
+}
+
+impl Job {
+    async fn run_alone(mut self) -> anyhow::Result<ExitCode> {
+        let (console, port) = (self.console, self.launched.ports.http);
+        let store = self.launched.sidecar.service.components().next().map(|it| it.name.clone());
+        let ready = || {
+            console.say(Mark::Success, "You're up and running! Steadfast logs will appear here.");
+            if let Some(store) = store.filter(|_| !console.json) {
+                anstream::println!("{}", curl_lines(port, &store));
+            }
+        };
+        let code = serve::alone(&mut self.launched, &mut self.signals, self.started, ready).await?;
+        console.say(Mark::Success, "Exited Steadfast successfully");
+        Ok(code)
+    }
+
+    async fn run_beside(mut self, app_id: &str, command: &[String]) -> anyhow::Result<ExitCode> {
+        let server = tokio::spawn(self.launched.serve()?);
+        self.launched.open().await?;
+        let mut app = App::start(app_id, command, &self.variables(app_id))?;
+        self.describe(&app, command);
+        let running = "You're up and running! Both Steadfast and your app logs will appear here.";
+        self.console.say(Mark::Success, running);
+        let status = self.wait(&mut app).await?;
+        app.clean_up(PATIENCE).await;
+        let code = app::exit_code(status);
+        match code {
+            0 => self.console.say(Mark::Success, "Exited App successfully"),
+            _ => {
+                let failed = format!("The App process exited with error code: {code}");
+                self.console.say(Mark::Failure, &failed);
+            }
+        }
+        let stopped = self.stop(server).await;
+        Ok(ExitCode::from(if code == 0 && !stopped { FAILURE } else { code }))
+    }
+
+    /// Passes signals on until the application has ended.
+    async fn wait(&mut self, app: &mut App) -> anyhow::Result<std::process::ExitStatus> {
+        let sidecar = self.launched.sidecar.clone();
+        let mut deadline: Option<tokio::time::Instant> = None;
+        loop {
+            let ending = deadline.is_some();
+            let late = async {
+                match deadline {
+                    Some(it) => tokio::time::sleep_until(it).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                status = app.ended() => return status.context("cannot wait for the application"),
+                signal = self.signals.next() => {
+                    if signal.ends && ending {
+                        app.signal(KILL);
+                        continue;
+                    }
+                    app.signal(signal.kind.as_raw_value());
+                    if signal.ends {
+                        let message = "terminated signal received: shutting down";
+                        self.console.say(Mark::Info, message);
+                        deadline = Some(tokio::time::Instant::now() + PATIENCE);
+                    }
+                }
+                _ = sidecar.stopped(), if !ending => {
+                    self.console.say(Mark::Info, "the sidecar was asked to shut down");
+                    app.signal(SignalKind::terminate().as_raw_value());
+                    deadline = Some(tokio::time::Instant::now() + PATIENCE);
+                }
+                () = late => {
+                    let message = format!("the app did not end within {PATIENCE:?}: killing it");
+                    self.console.say(Mark::Warning, &message);
+                    app.signal(KILL);
+                    deadline = Some(tokio::time::Instant::now() + PATIENCE);
+                }
+            }
+        }
+    }
+
+    /// Ends the sidecar after its application; returns whether it went well.
+    async fn stop(self, server: JoinHandle<bool>) -> bool {
+        self.launched.sidecar.stop(Stop::Gracefully);
+        let finished = server.await.unwrap_or(false);
+        match finished {
+            true => self.console.say(Mark::Success, "Exited Steadfast successfully"),
+            false => {
+                let failed = "Steadfast could not finish the requests under way";
+                self.console.say(Mark::Failure, failed);
+            }
+        }
+        finished
+    }
+
+    /// What SDKs look for, and a little help. Source: Dapr's CLI.
+    fn variables(&self, app_id: &str) -> Vec<(&'static str, String)> {
+        let Ports { http, grpc, metrics } = self.launched.ports;
+        let app = &self.launched.sidecar.identity.app;
+        let mut variables = vec![
+            ("APP_ID", app_id.to_owned()),
+            ("APP_PROTOCOL", app.protocol.clone()),
+            ("APP_CHANNEL_ADDRESS", app.address.clone()),
+            ("DAPR_HTTP_PORT", http.to_string()),
+            ("DAPR_GRPC_PORT", grpc.to_string()),
+            ("DAPR_METRICS_PORT", metrics.to_string()),
+        ];
+        if let Some(port) = app.port {
+            variables.push(("APP_PORT", port.to_string()));
+        }
+        if env::var_os("PYTHONUNBUFFERED").is_none() {
+            // Python holds back what it prints when it does not print to a terminal.
+            variables.push(("PYTHONUNBUFFERED", "1".to_owned()));
+        }
+        variables
+    }
+
+    /// Tells tools which processes belong together. Source: Dapr's CLI.
+    fn describe(&self, app: &App, command: &[String]) {
+        let facts = [
+            ("cliPID", std::process::id().to_string()),
+            ("appPID", app.pid().to_string()),
+            ("appCommand", command.join(" ")),
+        ];
+        for (name, value) in facts {
+            if let Err(e) = self.launched.sidecar.set_metadata(name, value) {
+                tracing::debug!(name, error = e.message, "cannot be shown in the metadata");
+            }
+        }
+    }
+}
+
+/// SIGKILL, which tokio has no name for.
+const KILL: i32 = 9;
+
+fn curl_lines(port: u16, store: &str) -> String {
+    let url = format!("http://localhost:{port}/v1.0/state/{store}");
+    format!(
+        "
+Try it:
+  curl -i {url} -d '[{{\"key\": \"k1\", \"value\": \"Some Data\"}}]'
+  curl -i {url}/k1
+  curl -i -X DELETE {url}/k1
+Stop it with Ctrl-C.
+"
+    )
+}
