@@ -1,5 +1,7 @@
 //! The program itself, as its users run it: real processes, real ports, real files.
 
+#![allow(clippy::unwrap_used, reason = "a test panics when something is not as it should be")]
+
 mod crash;
 mod run;
 mod serve;
