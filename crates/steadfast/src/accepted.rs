@@ -1,84 +1,95 @@
-//! Flags of daprd that mean nothing to a sidecar for state, or nothing yet: they are accepted, so
-//! that command lines need not be changed, and said to be ignored.
+//! Flags of daprd that have no effect here: they are accepted, so that command lines need not be
+//! changed, and it is said that they have none.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, parser::ValueSource};
 
 /// The flags of this kind that were given.
 #[derive(Debug, Default)]
-pub(crate) struct Accepted(Vec<&'static str>);
+pub(crate) struct Accepted(Vec<&'static Flag>);
 
-/// Flags with a value.
-const VALUES: &[&str] = &[
-    "actors-disseminate-timeout",
-    "actors-service",
-    "app-binding-options-timeout",
-    "app-health-check-path",
-    "app-health-probe-interval",
-    "app-health-probe-timeout",
-    "app-health-threshold",
-    "config",
-    "control-plane-address",
-    "control-plane-namespace",
-    "control-plane-trust-domain",
-    "dapr-block-shutdown-duration",
-    "dapr-http-max-request-size",
-    "dapr-http-read-buffer-size",
-    "dapr-internal-grpc-listen-address",
-    "dapr-internal-grpc-port",
-    "dapr-public-listen-address",
-    "dapr-public-port",
-    "disable-init-endpoints",
-    "hot-reload-reconcile-interval",
-    "metrics-listen-address",
-    "mode",
-    "placement-host-address",
-    "profile-port",
-    "reminders-service",
-    "scheduler-host-address",
-    "scheduler-job-streams",
-    "sentry-address",
-    "sentry-request-jwt-audiences",
-    "unix-domain-socket",
+/// A flag without effect.
+#[derive(Debug)]
+pub(crate) struct Flag {
+    /// Its name, without dashes.
+    pub(crate) name: &'static str,
+    form: Form,
+    /// Whether somebody who gives it will miss its effect: it is about what a sidecar for state
+    /// does, too, and not only about other building blocks.
+    pub(crate) missed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Value,
+    Switch,
+}
+
+const FLAGS: &[Flag] = &[
+    other("actors-disseminate-timeout", Form::Value),
+    other("actors-service", Form::Value),
+    other("app-binding-options-timeout", Form::Value),
+    missed("app-health-check-path", Form::Value),
+    other("app-health-probe-interval", Form::Value),
+    other("app-health-probe-timeout", Form::Value),
+    other("app-health-threshold", Form::Value),
+    missed("app-ssl", Form::Switch),
+    missed("config", Form::Value),
+    other("control-plane-address", Form::Value),
+    other("control-plane-namespace", Form::Value),
+    other("control-plane-trust-domain", Form::Value),
+    missed("dapr-block-shutdown-duration", Form::Value),
+    missed("dapr-http-max-request-size", Form::Value),
+    missed("dapr-http-read-buffer-size", Form::Value),
+    other("dapr-internal-grpc-listen-address", Form::Value),
+    other("dapr-internal-grpc-port", Form::Value),
+    missed("dapr-public-listen-address", Form::Value),
+    missed("dapr-public-port", Form::Value),
+    other("disable-builtin-k8s-secret-store", Form::Switch),
+    other("disable-init-endpoints", Form::Value),
+    missed("enable-api-logging", Form::Switch),
+    missed("enable-app-health-check", Form::Switch),
+    missed("enable-metrics", Form::Switch),
+    missed("enable-mtls", Form::Switch),
+    missed("enable-profiling", Form::Switch),
+    missed("hot-reload-reconcile-interval", Form::Value),
+    missed("metrics-listen-address", Form::Value),
+    other("mode", Form::Value),
+    other("placement-host-address", Form::Value),
+    other("profile-port", Form::Value),
+    other("reminders-service", Form::Value),
+    other("scheduler-host-address", Form::Value),
+    other("scheduler-job-streams", Form::Value),
+    other("sentry-address", Form::Value),
+    other("sentry-request-jwt-audiences", Form::Value),
+    missed("unix-domain-socket", Form::Value),
 ];
 
-/// Flags that may stand alone.
-const SWITCHES: &[&str] = &[
-    "app-ssl",
-    "disable-builtin-k8s-secret-store",
-    "enable-api-logging",
-    "enable-app-health-check",
-    "enable-metrics",
-    "enable-mtls",
-    "enable-profiling",
-];
+const fn other(name: &'static str, form: Form) -> Flag {
+    Flag { name, form, missed: false }
+}
+
+const fn missed(name: &'static str, form: Form) -> Flag {
+    Flag { name, form, missed: true }
+}
 
 impl Accepted {
-    /// The names of the flags that were given, without dashes.
-    pub(crate) fn given(&self) -> &[&'static str] {
+    /// The flags that were given, and not to say that something is off.
+    pub(crate) fn given(&self) -> &[&'static Flag] {
         &self.0
     }
 }
 
 impl Args for Accepted {
     fn augment_args(command: Command) -> Command {
-        let value = |name: &&'static str| {
-            Arg::new(*name)
-                .long(*name)
-                .hide(true)
-                .num_args(1)
-                .action(ArgAction::Append)
-                .allow_hyphen_values(true)
-        };
-        let switch = |name: &&'static str| {
-            Arg::new(*name)
-                .long(*name)
-                .hide(true)
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true")
-                .action(ArgAction::Append)
-        };
-        command.args(VALUES.iter().map(value)).args(SWITCHES.iter().map(switch))
+        command.args(FLAGS.iter().map(|it| {
+            let arg = Arg::new(it.name).long(it.name).hide(true).action(ArgAction::Append);
+            match it.form {
+                Form::Value => arg.num_args(1).allow_hyphen_values(true),
+                Form::Switch => {
+                    arg.num_args(0..=1).require_equals(true).default_missing_value("true")
+                }
+            }
+        }))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -88,9 +99,12 @@ impl Args for Accepted {
 
 impl clap::FromArgMatches for Accepted {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Accepted, clap::Error> {
-        let given =
-            |name: &&&'static str| matches.value_source(name) == Some(ValueSource::CommandLine);
-        Ok(Accepted(VALUES.iter().chain(SWITCHES).filter(given).copied().collect()))
+        let given = |it: &&Flag| {
+            let values = matches.get_many::<String>(it.name).into_iter().flatten();
+            matches.value_source(it.name) == Some(ValueSource::CommandLine)
+                && values.into_iter().any(|it| !matches!(it.as_str(), "" | "false"))
+        };
+        Ok(Accepted(FLAGS.iter().filter(given).collect()))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

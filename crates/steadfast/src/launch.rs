@@ -86,7 +86,10 @@ impl Launched {
         let protection = Protection { hosts: hosts(args), origins: args.allowed_origins.clone() };
         let front = Arc::new(Front { sidecar: sidecar.clone(), limits, protection });
         for flag in args.accepted.given() {
-            debug!(flag, "this flag means nothing to a sidecar for state, or nothing yet");
+            match flag.missed {
+                true => warn!("--{} has no effect yet", flag.name),
+                false => debug!("--{} means nothing to a sidecar for state", flag.name),
+            }
         }
         Ok(Launched { sidecar, ports, front, listeners, openings, grace: args.grace() })
     }

@@ -31,7 +31,10 @@ fn the_flags_that_the_stock_tools_pass_are_accepted() {
     assert_eq!(args.max_body_size.0, 2 << 20);
     assert_eq!(args.grace(), Duration::from_secs(5));
     assert!(args.log_as_json && args.app_port.unwrap().0.is_none());
-    assert!(args.accepted.given().contains(&"placement-host-address"));
+    let given: Vec<_> = args.accepted.given().iter().map(|it| (it.name, it.missed)).collect();
+    assert!(given.contains(&("placement-host-address", false)), "{given:?}");
+    assert!(given.contains(&("config", true)), "its effect will be missed");
+    assert!(!given.iter().any(|(name, _)| *name == "enable-mtls"), "it says that it is off");
 }
 
 #[test]
