@@ -43,6 +43,9 @@ pub struct ItemOutcome {
     /// The new version of an item that was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
+    /// The version that was found instead, if a condition did not hold and the store tells.
+    #[serde(rename = "currentETag", skip_serializing_if = "Option::is_none")]
+    pub current_etag: Option<String>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::FutureExt;
-use hyper::{Request, body::Incoming, service::service_fn};
+use hyper::{body::Incoming, http::request::Parts, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{
@@ -40,7 +40,7 @@ mod state_api;
 mod system_api;
 mod timed;
 
-pub use protection::Protection;
+pub use protection::{Protection, Token};
 
 /// How much of everything the front puts up with.
 #[derive(Clone, Debug)]
@@ -155,8 +155,7 @@ async fn serve_connection(front: Arc<Front>, stream: TcpStream, watcher: Watcher
         // `Timed` does this: hyper's own timeout cannot tell an idle connection from a slow one.
         .header_read_timeout(None)
         .max_headers(limits.headers_max)
-        .max_buf_size(limits.head_bytes_max.max(8192))
-        .pipeline_flush(true);
+        .max_buf_size(limits.head_bytes_max.max(8192));
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -167,11 +166,17 @@ async fn serve_connection(front: Arc<Front>, stream: TcpStream, watcher: Watcher
         .keep_alive_timeout(limits.head_timeout);
     let activity = Arc::new(Activity::default());
     let timed = Timed::new(stream, activity.clone(), limits);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (front, busy) = (front.clone(), activity.busy());
         async move {
-            let response = respond(&front, request).await;
-            drop(busy);
+            let (parts, mut body) = request.into_parts();
+            let response = respond(&front, &parts, &mut body).await;
+            if body::is_coming(&parts, &body) {
+                tokio::spawn(async move {
+                    body::discard(&mut body, &front.limits).await;
+                    drop(busy);
+                });
+            }
             Ok::<_, Infallible>(response)
         }
     });
@@ -182,8 +187,8 @@ async fn serve_connection(front: Arc<Front>, stream: TcpStream, watcher: Watcher
 }
 
 /// Answers one request, whatever happens: a panic in here must not cost others their connection.
-async fn respond(front: &Front, request: Request<Incoming>) -> Response {
-    let answered = AssertUnwindSafe(answer(front, request)).catch_unwind().await;
+async fn respond(front: &Front, parts: &Parts, body: &mut Incoming) -> Response {
+    let answered = AssertUnwindSafe(answer(front, parts, body)).catch_unwind().await;
     match answered {
         Ok(Ok(response)) => response,
         Ok(Err(e)) => reply::error(&e),
@@ -194,18 +199,20 @@ async fn respond(front: &Front, request: Request<Incoming>) -> Response {
     }
 }
 
-async fn answer(front: &Front, request: Request<Incoming>) -> Reply {
-    front.protection.admit(&request)?;
-    match Route::of(request.method(), request.uri().path())? {
-        Route::Save { store } => state_api::save(front, &store, request).await,
-        Route::Get { store, key } => state_api::get(front, &store, &key, &request).await,
-        Route::Delete { store, key } => state_api::delete(front, &store, &key, &request).await,
-        Route::GetMany { store } => state_api::get_many(front, &store, request).await,
-        Route::Transact { store } => state_api::transact(front, &store, request).await,
-        Route::Health => system_api::health(&front.sidecar, request.uri().query()),
+async fn answer(front: &Front, parts: &Parts, body: &mut Incoming) -> Reply {
+    front.protection.admit(parts)?;
+    let route = Route::of(&parts.method, parts.uri.path())?;
+    front.protection.authenticate(&route, &parts.headers)?;
+    match route {
+        Route::Save { store } => state_api::save(front, &store, parts, body).await,
+        Route::Get { store, key } => state_api::get(front, &store, &key, parts).await,
+        Route::Delete { store, key } => state_api::delete(front, &store, &key, parts).await,
+        Route::GetMany { store } => state_api::get_many(front, &store, parts, body).await,
+        Route::Transact { store } => state_api::transact(front, &store, parts, body).await,
+        Route::Health => system_api::health(&front.sidecar, parts.uri.query()),
         Route::OutboundHealth => system_api::outbound_health(&front.sidecar),
         Route::GetMetadata => Ok(system_api::metadata(&front.sidecar)),
-        Route::SetMetadata { name } => system_api::set_metadata(front, &name, request).await,
-        Route::Shutdown => Ok(system_api::shutdown(&front.sidecar, request.headers())),
+        Route::SetMetadata { name } => system_api::set_metadata(front, &name, body).await,
+        Route::Shutdown => Ok(system_api::shutdown(&front.sidecar, &parts.headers)),
     }
 }

@@ -4,7 +4,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use state::{Error, Item, Outcome, Read, Result, Store, Write, Written};
+use state::{ETag, Error, Item, Outcome, Read, Result, Store, Write, Written};
 
 use crate::{
     ApiError, Op,
@@ -225,14 +225,19 @@ impl StoreHandle {
 
 fn item(write: &Write, result: &Result<Written>) -> ItemOutcome {
     let key = write.key.as_str().to_owned();
+    let text = |it: &ETag| it.as_str().to_owned();
     match result {
         Ok(it) => {
-            let etag = it.etag.as_ref().map(|it| it.as_str().to_owned());
-            ItemOutcome { key, outcome: "ok", etag, message: None }
+            let etag = it.etag.as_ref().map(text);
+            ItemOutcome { key, outcome: "ok", etag, current_etag: None, message: None }
         }
         Err(e) => {
+            let current_etag = match e {
+                Error::Conflict(it) => it.found().etag().map(text),
+                Error::Failure(_) => None,
+            };
             let message = Some(with_causes(e));
-            ItemOutcome { key, outcome: e.outcome().name(), etag: None, message }
+            ItemOutcome { key, outcome: e.outcome().name(), etag: None, current_etag, message }
         }
     }
 }

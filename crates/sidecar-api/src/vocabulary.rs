@@ -43,6 +43,12 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// Fails if one of them is a word that nobody knows.
+    pub(crate) fn check(&self) -> Result<(), ApiError> {
+        self.consistency()?;
+        self.concurrency().map(drop)
+    }
+
     pub(crate) fn consistency(&self) -> Result<Consistency, ApiError> {
         match self.consistency.as_deref().unwrap_or_default() {
             "" | "eventual" => Ok(Consistency::Eventual),

@@ -1,1 +1,14 @@
-//! A sidecar, ours or Dapr's, as a store: what can be run against a store can be run against a sidecar.
+//! A sidecar, ours or Dapr's, as a store: what can be run against a store can be run against a
+//! sidecar.
+//!
+//! Start with [`HttpStore`]. `wire` says what is sent and how an answer is read, `failure` what
+//! an answer that is an error means, `connection` how either travels.
+
+mod capabilities;
+mod connection;
+mod failure;
+mod http;
+mod wire;
+
+pub use connection::Protocol;
+pub use http::HttpStore;

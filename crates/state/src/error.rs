@@ -164,6 +164,16 @@ impl Conflict {
     }
 }
 
+impl Found {
+    /// The version that was found, if there was one and the store tells.
+    pub fn etag(&self) -> Option<&ETag> {
+        match self {
+            Found::Version(etag) => Some(etag),
+            Found::Absent | Found::Untold => None,
+        }
+    }
+}
+
 impl Failure {
     /// What sort of failure.
     pub fn kind(&self) -> FailureKind {

@@ -7,7 +7,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::future::join_all;
 use sidecar_api::{
     AppConnection, Component as Slot, Identity, Service, Sidecar,
-    http::{Front, Limits, Protection},
+    http::{Front, Limits, Protection, Token},
 };
 use state::{Error, FailureKind, Store};
 use state_config::{Component, KeyPrefix, Resources, SkipReason};
@@ -83,7 +83,11 @@ impl Launched {
             head_bytes_max: args.read_buffer_size,
             ..Limits::default()
         };
-        let protection = Protection { hosts: hosts(args), origins: args.allowed_origins.clone() };
+        let protection = Protection {
+            hosts: hosts(args),
+            origins: args.allowed_origins.clone(),
+            token: token(),
+        };
         let front = Arc::new(Front { sidecar: sidecar.clone(), limits, protection });
         for flag in args.accepted.given() {
             match flag.missed {
@@ -286,12 +290,20 @@ fn driver(component: &Component) -> Result<&'static Driver, String> {
 
 fn check_addresses(args: &SidecarArgs) -> anyhow::Result<()> {
     let exposed = args.dapr_listen_addresses.iter().find(|it| !it.is_loopback());
-    let Some(address) = exposed.filter(|_| !args.insecure_listen) else { return Ok(()) };
+    let Some(address) = exposed else { return Ok(()) };
+    if args.insecure_listen || token().is_some() {
+        return Ok(());
+    }
     // Differs from Dapr: it listens on all addresses unless told otherwise.
     bail!(
-        "other machines can reach {address}, and would need no password: leave \
+        "other machines can reach {address}, and would need no password: set DAPR_API_TOKEN, leave \
          --dapr-listen-addresses out, or add --insecure-listen if the network is closed"
     )
+}
+
+/// What callers must know. The application finds it in the same variable, as its SDK does.
+fn token() -> Option<Token> {
+    std::env::var("DAPR_API_TOKEN").ok().as_deref().and_then(Token::new)
 }
 
 /// Whoever may reach the sidecar at an address may call it by that address.

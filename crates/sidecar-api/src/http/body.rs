@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::{
-    Request, StatusCode,
+    StatusCode,
     body::{Body, Incoming},
+    header::EXPECT,
+    http::request::Parts,
 };
 use percent_encoding::percent_decode_str;
 
@@ -14,18 +16,17 @@ use super::Limits;
 use crate::ApiError;
 
 /// Reads a whole body.
-pub(super) async fn read(request: Request<Incoming>, limits: &Limits) -> Result<Bytes, ApiError> {
-    let mut body = request.into_body();
+pub(super) async fn read(body: &mut Incoming, limits: &Limits) -> Result<Bytes, ApiError> {
     let max = limits.body_bytes_max;
     if body.size_hint().lower() > max as u64 {
         return Err(too_large(max));
     }
-    let Some(first) = frame(&mut body, limits).await? else { return Ok(Bytes::new()) };
+    let Some(first) = frame(body, limits).await? else { return Ok(Bytes::new()) };
     if body.is_end_stream() && first.len() <= max {
         return Ok(first);
     }
     let mut whole = BytesMut::from(first);
-    while let Some(more) = frame(&mut body, limits).await? {
+    while let Some(more) = frame(body, limits).await? {
         if whole.len() + more.len() > max {
             return Err(too_large(max));
         }
@@ -35,6 +36,25 @@ pub(super) async fn read(request: Request<Incoming>, limits: &Limits) -> Result<
         return Err(too_large(max));
     }
     Ok(whole.freeze())
+}
+
+/// Whether the client may be sending more of a body that nobody reads.
+pub(super) fn is_coming(parts: &Parts, body: &Incoming) -> bool {
+    // Who sends `Expect` waits to be asked for the body, and will not be.
+    !body.is_end_stream() && !parts.headers.contains_key(EXPECT)
+}
+
+/// Takes the rest of a body off the connection. Otherwise the connection would be reset, and many
+/// clients, busy sending, would never see the answer that is there already.
+pub(super) async fn discard(body: &mut Incoming, limits: &Limits) {
+    let discarding = async {
+        let mut room = limits.body_bytes_max;
+        while let Ok(Some(piece)) = frame(body, limits).await {
+            let Some(rest) = room.checked_sub(piece.len()) else { return };
+            room = rest;
+        }
+    };
+    let _ = tokio::time::timeout(limits.body_idle_timeout, discarding).await;
 }
 
 /// The next piece of the body; `None` at its end.

@@ -4,7 +4,7 @@
 //!
 //! Values are slices of the body: they are never decoded.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt, marker::PhantomData, time::Duration};
 
 use bytes::Bytes;
 use serde::{
@@ -119,12 +119,20 @@ impl Item<'_> {
         }
         // A copy of the exact size: a slice would keep the connection's whole buffer alive.
         let value = Bytes::copy_from_slice(json);
-        let mut write = self.delete(shared, store)?;
-        let ttl = vocabulary::take_ttl(&mut write.metadata)?;
+        let (write, ttl) = self.delete_or_put(shared, store)?;
         Ok(Write { change: Change::Put { value, format: Format::Json, ttl }, ..write })
     }
 
     pub(super) fn delete(self, shared: &Shared<'_>, store: &str) -> Result<Write, ApiError> {
+        Ok(self.delete_or_put(shared, store)?.0)
+    }
+
+    /// A delete, and the time to live that it would have as a put.
+    fn delete_or_put(
+        self,
+        shared: &Shared<'_>,
+        store: &str,
+    ) -> Result<(Write, Option<Duration>), ApiError> {
         let key = vocabulary::key(self.key.as_ref().map_or("", |it| &it.0), store)?;
         let options = self.options.unwrap_or_default();
         let options = Options {
@@ -135,8 +143,9 @@ impl Item<'_> {
         let etag = self.etag.as_ref().map_or("", |it| &it.0);
         let mut metadata = self.metadata.unwrap_or_default().0;
         metadata.extend(shared.metadata.clone());
+        let ttl = vocabulary::take_ttl(&mut metadata)?;
         let write = Write::delete(key).when(options.precondition(etag)?);
-        Ok(Write { consistency: options.consistency()?, metadata, ..write })
+        Ok((Write { consistency: options.consistency()?, metadata, ..write }, ttl))
     }
 }
 

@@ -1,8 +1,16 @@
 //! Keeps web pages away from the API: a browser on a developer's machine reaches the sidecar's
 //! port as easily as the application does.
 
-use hyper::{HeaderMap, Request, StatusCode, header::HOST, header::ORIGIN};
+use std::fmt;
 
+use hyper::{
+    HeaderMap, StatusCode,
+    header::{HOST, HeaderValue, ORIGIN},
+    http::request::Parts,
+};
+use subtle::ConstantTimeEq;
+
+use super::route::Route;
 use crate::ApiError;
 
 /// Who may call.
@@ -12,7 +20,28 @@ pub struct Protection {
     pub hosts: Vec<String>,
     /// Origins of web pages that may call, or `*` for any.
     pub origins: Vec<String>,
+    /// What every caller must know.
+    pub token: Option<Token>,
 }
+
+/// A secret that callers send in the header `dapr-api-token`. Its `Debug` does not show it.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    /// Returns `None` if `text` is empty, which means that nothing needs to be known.
+    pub fn new(text: &str) -> Option<Token> {
+        (!text.is_empty()).then(|| Token(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+const API_TOKEN: &str = "dapr-api-token";
 
 /// The names of this machine for itself.
 const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -22,13 +51,13 @@ impl Protection {
     /// web page can make look like its own (DNS rebinding).
     ///
     /// Differs from Dapr: it answers both.
-    pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<(), ApiError> {
-        let headers = request.headers();
-        let host = request
-            .uri()
-            .authority()
-            .map(|it| it.as_str())
-            .or_else(|| text(headers, HOST.as_str()));
+    pub(super) fn admit(&self, parts: &Parts) -> Result<(), ApiError> {
+        let headers = &parts.headers;
+        if headers.get_all(HOST).iter().nth(1).is_some() {
+            return Err(ApiError::malformed("the request has more than one Host"));
+        }
+        let authority = parts.uri.authority().map(|it| it.as_str());
+        let host = authority.or_else(|| text(headers, HOST.as_str()));
         if let Some(host) = host {
             self.admit_host(host)?;
         }
@@ -45,6 +74,18 @@ impl Protection {
                 Err(cross_site(&format!("a {other} web page may not call this sidecar")))
             }
         }
+    }
+
+    /// Refuses callers that do not know the token. Health is for everybody, by its exact routes.
+    pub(super) fn authenticate(&self, route: &Route, headers: &HeaderMap) -> Result<(), ApiError> {
+        let Some(Token(expected)) = &self.token else { return Ok(()) };
+        let sent = headers.get(API_TOKEN).map(HeaderValue::as_bytes).unwrap_or_default();
+        // In constant time: how long a refusal takes must not tell how much was right.
+        if route.is_health() || bool::from(expected.as_bytes().ct_eq(sent)) {
+            return Ok(());
+        }
+        Err(ApiError::new(StatusCode::UNAUTHORIZED, "ERR_API_TOKEN", "invalid api token")
+            .hint("send the value of DAPR_API_TOKEN in the header dapr-api-token"))
     }
 
     fn admit_host(&self, authority: &str) -> Result<(), ApiError> {

@@ -48,6 +48,11 @@ impl Route {
             _ => return Err(unknown(method, path)),
         })
     }
+
+    /// Whether this is about health alone.
+    pub(super) fn is_health(&self) -> bool {
+        matches!(self, Route::Health | Route::OutboundHealth)
+    }
 }
 
 /// The segments of a path without empty ones, `.` and `..`. Source: Dapr's router.

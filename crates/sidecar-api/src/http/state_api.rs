@@ -1,12 +1,11 @@
 //! Reads and writes of state.
 
-use std::borrow::Cow;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::{
-    HeaderMap, Request, StatusCode,
+    HeaderMap, StatusCode,
     body::Incoming,
     header::{ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH},
+    http::request::Parts,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -29,14 +28,10 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const REPRESENTATION: &str = "return=representation";
 
-pub(super) async fn get(
-    front: &Front,
-    store: &str,
-    key: &str,
-    request: &Request<Incoming>,
-) -> Reply {
+pub(super) async fn get(front: &Front, store: &str, key: &str, parts: &Parts) -> Reply {
     let store = front.sidecar.service.store(store)?;
-    let shared = shared(request.headers(), request.uri().query())?;
+    let mut shared = shared(parts)?;
+    vocabulary::take_ttl(&mut shared.metadata)?;
     let read = Read {
         key: vocabulary::key(key, store.name())?,
         consistency: shared.options.consistency()?,
@@ -58,29 +53,25 @@ pub(super) async fn get(
     Ok(response)
 }
 
-pub(super) async fn delete(
-    front: &Front,
-    store: &str,
-    key: &str,
-    request: &Request<Incoming>,
-) -> Reply {
+pub(super) async fn delete(front: &Front, store: &str, key: &str, parts: &Parts) -> Reply {
     let store = front.sidecar.service.store(store)?;
-    let headers = request.headers();
-    let shared = shared(headers, request.uri().query())?;
+    let mut shared = shared(parts)?;
+    vocabulary::take_ttl(&mut shared.metadata)?;
+    refuse_condition(&parts.headers, &IF_NONE_MATCH, "a delete takes If-Match only")?;
+    let etag = if_match(&parts.headers)?.unwrap_or_default();
     let write = Write {
         consistency: shared.options.consistency()?,
-        precondition: shared.options.precondition(if_match(headers)?.unwrap_or_default())?,
+        precondition: shared.options.precondition(etag)?,
         ..Write::delete(vocabulary::key(key, store.name())?)
     };
     store.delete(&Write { metadata: shared.metadata, ..write }).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
-pub(super) async fn save(front: &Front, store: &str, request: Request<Incoming>) -> Reply {
+pub(super) async fn save(front: &Front, store: &str, parts: &Parts, body: &mut Incoming) -> Reply {
     let store = front.sidecar.service.store(store)?;
-    let (parts, body) = request.into_parts();
-    let shared = shared(&parts.headers, parts.uri.query())?;
-    let body = body::read(Request::new(body), &front.limits).await?;
+    let shared = shared(parts)?;
+    let body = body::read(body, &front.limits).await?;
     let inner = json::unwrap_string(&body);
     let text = inner.as_deref().map_or(&body[..], str::as_bytes);
     let items: Vec<Option<Item<'_>>> = json::parse(text).map_err(|e| {
@@ -104,12 +95,16 @@ pub(super) async fn save(front: &Front, store: &str, request: Request<Incoming>)
     Ok(response)
 }
 
-pub(super) async fn get_many(front: &Front, store: &str, request: Request<Incoming>) -> Reply {
+pub(super) async fn get_many(
+    front: &Front,
+    store: &str,
+    parts: &Parts,
+    body: &mut Incoming,
+) -> Reply {
     let store = front.sidecar.service.store(store)?;
-    let (parts, body) = request.into_parts();
-    let shared = shared(&parts.headers, parts.uri.query())?;
+    let shared = shared(parts)?;
     let consistency = shared.options.consistency()?;
-    let body = body::read(Request::new(body), &front.limits).await?;
+    let body = body::read(body, &front.limits).await?;
     let body: GetMany<'_> = json::parse(&body).map_err(|e| {
         ApiError::malformed(format!("failed deserializing HTTP body: {e}"))
             .hint(r#"send an object with the keys: {"keys": ["a", "b"]}"#)
@@ -118,6 +113,7 @@ pub(super) async fn get_many(front: &Front, store: &str, request: Request<Incomi
     check_len(keys.len())?;
     let mut metadata = body.metadata.unwrap_or_default().0;
     metadata.extend(shared.metadata);
+    vocabulary::take_ttl(&mut metadata)?;
     let read = |it: &json::Text<'_>| {
         let key = vocabulary::key(&it.0, store.name())?;
         Ok(Read { key, consistency, metadata: metadata.clone() })
@@ -130,12 +126,19 @@ pub(super) async fn get_many(front: &Front, store: &str, request: Request<Incomi
     Ok(reply::json(StatusCode::OK, body))
 }
 
-pub(super) async fn transact(front: &Front, store: &str, request: Request<Incoming>) -> Reply {
+pub(super) async fn transact(
+    front: &Front,
+    store: &str,
+    parts: &Parts,
+    body: &mut Incoming,
+) -> Reply {
     let store = front.sidecar.service.store(store)?;
     store.check_transactions()?;
-    let (parts, body) = request.into_parts();
-    let shared = shared(&parts.headers, parts.uri.query())?;
-    let body = body::read(Request::new(body), &front.limits).await?;
+    let shared = shared(parts)?;
+    for name in [IF_MATCH, IF_NONE_MATCH] {
+        refuse_condition(&parts.headers, &name, "give each operation its own etag or options")?;
+    }
+    let body = body::read(body, &front.limits).await?;
     let malformed = |e: String| {
         ApiError::malformed(format!("failed deserializing HTTP body: {e}")).hint(
             r#"send {"operations": [{"operation": "upsert", "request": {"key": "k", "value": 1}}]}"#,
@@ -163,13 +166,14 @@ pub(super) async fn transact(front: &Front, store: &str, request: Request<Incomi
 }
 
 /// What the query and the headers say for the whole request. The query wins.
-fn shared<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Result<Shared<'a>, ApiError> {
-    let header = |name| headers.get(name).and_then(|it| it.to_str().ok()).map(Cow::Borrowed);
+fn shared(parts: &Parts) -> Result<Shared<'_>, ApiError> {
+    // Bytes that are not text become a word that nobody knows.
+    let header = |name| parts.headers.get(name).map(|it| String::from_utf8_lossy(it.as_bytes()));
     let in_headers =
         Options { concurrency: header("concurrency"), consistency: header("consistency") };
     let mut in_query = Options::default();
     let mut metadata = Metadata::new();
-    for (name, value) in parameters(query)? {
+    for (name, value) in parameters(parts.uri.query())? {
         match &*name {
             "concurrency" => in_query.concurrency = Some(value),
             "consistency" => in_query.consistency = Some(value),
@@ -180,12 +184,18 @@ fn shared<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Result<Shared<'
             }
         }
     }
+    in_headers.check()?;
+    in_query.check()?;
     Ok(Shared { options: in_query.or(&in_headers), metadata })
 }
 
 /// The ETag of `If-Match`, with or without the quotes of RFC 9110, section 8.8.3.
 fn if_match(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
-    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+    let mut values = headers.get_all(IF_MATCH).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(ApiError::malformed("If-Match is there more than once"));
+    }
     let text = value.to_str().map_err(|_| ApiError::malformed("If-Match is not visible ASCII"))?;
     let text = text.trim();
     if text == "*" {
@@ -196,35 +206,55 @@ fn if_match(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     Ok(Some(inner.unwrap_or(text)))
 }
 
+/// Refuses a condition that the request would not be held to.
+fn refuse_condition(headers: &HeaderMap, name: &HeaderName, hint: &str) -> Result<(), ApiError> {
+    if !headers.contains_key(name) {
+        return Ok(());
+    }
+    let name = if name == IF_MATCH { "If-Match" } else { "If-None-Match" };
+    Err(ApiError::malformed(format!("{name} does not go with this request")).hint(hint))
+}
+
 /// `If-Match` and `If-None-Match: *` on a save, as if they were fields of its items.
 fn apply_conditions(writes: &mut [Write], headers: &HeaderMap) -> Result<(), ApiError> {
-    if let Some(value) = headers.get(IF_NONE_MATCH) {
-        if value.as_bytes().trim_ascii() != b"*" {
-            return Err(ApiError::malformed("If-None-Match must be * on a save")
-                .hint("use If-None-Match: * to create only, If-Match to replace one version"));
-        }
-        for write in writes.iter_mut() {
-            if matches!(write.precondition, Precondition::Matches(_)) {
-                return Err(ApiError::malformed("an item has an ETag and If-None-Match: *")
-                    .hint("send one of the two: no key is both absent and at a version"));
-            }
-            write.precondition = Precondition::Absent;
+    let etag = if_match(headers)?.filter(|it| !it.is_empty());
+    match (etag, headers.get(IF_NONE_MATCH)) {
+        (None, None) => Ok(()),
+        (Some(etag), None) => apply_if_match(writes, etag),
+        (None, Some(value)) => apply_if_none_match(writes, value),
+        (Some(_), Some(_)) => {
+            Err(ApiError::malformed("If-Match and If-None-Match contradict each other")
+                .hint("send one of the two: no key is both absent and at a version"))
         }
     }
-    let Some(etag) = if_match(headers)?.filter(|it| !it.is_empty()) else { return Ok(()) };
+}
+
+fn apply_if_match(writes: &mut [Write], etag: &str) -> Result<(), ApiError> {
     let [write] = writes else {
-        return Err(ApiError::malformed(format!(
-            "If-Match goes with one item, not {}",
-            writes.len()
-        ))
-        .hint("give each item its own field etag"));
+        let message = format!("If-Match goes with one item, not {}", writes.len());
+        return Err(ApiError::malformed(message).hint("give each item its own field etag"));
     };
     let expected = Options::default().precondition(etag)?;
-    if write.precondition != Precondition::Any && write.precondition != expected {
-        return Err(ApiError::malformed("If-Match contradicts the item's own condition")
+    if matches!(write.precondition, Precondition::Matches(_)) && write.precondition != expected {
+        return Err(ApiError::malformed("If-Match contradicts the item's own ETag")
             .hint("send the ETag once"));
     }
     write.precondition = expected;
+    Ok(())
+}
+
+fn apply_if_none_match(writes: &mut [Write], value: &HeaderValue) -> Result<(), ApiError> {
+    if value.as_bytes().trim_ascii() != b"*" {
+        return Err(ApiError::malformed("If-None-Match must be * on a save")
+            .hint("use If-None-Match: * to create only, If-Match to replace one version"));
+    }
+    for write in writes {
+        if matches!(write.precondition, Precondition::Matches(_)) {
+            return Err(ApiError::malformed("an item has an ETag and If-None-Match: *")
+                .hint("send one of the two: no key is both absent and at a version"));
+        }
+        write.precondition = Precondition::Absent;
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Health, metadata, shutdown.
 
-use hyper::{HeaderMap, Request, StatusCode, body::Incoming};
+use hyper::{HeaderMap, StatusCode, body::Incoming};
 
 use super::{
     Front,
@@ -46,8 +46,8 @@ pub(super) fn metadata(sidecar: &Sidecar) -> Response {
     reply::json(StatusCode::OK, format!("{}\n", sidecar.metadata()))
 }
 
-pub(super) async fn set_metadata(front: &Front, name: &str, request: Request<Incoming>) -> Reply {
-    let body = body::read(request, &front.limits).await?;
+pub(super) async fn set_metadata(front: &Front, name: &str, body: &mut Incoming) -> Reply {
+    let body = body::read(body, &front.limits).await?;
     let value = String::from_utf8(body.to_vec())
         .map_err(|_| ApiError::malformed("the body is not UTF-8"))?;
     front.sidecar.set_metadata(name, value)?;

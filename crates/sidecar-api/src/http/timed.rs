@@ -101,10 +101,12 @@ impl<S> Timed<S> {
         };
     }
 
-    /// When waiting for more bytes ends; `None` while a request is being answered.
-    fn read_deadline(&mut self) -> Option<Instant> {
+    /// When waiting for more bytes ends, as far as it is known now.
+    fn read_deadline(&mut self) -> Instant {
         if self.activity.in_flight.load(Ordering::Acquire) > 0 {
-            return None;
+            // Not as long as the request is being answered. But hyper does not ask again when it
+            // has been, if it knew by then that nothing had come; so this has to look by itself.
+            return Instant::now() + self.head_timeout.min(self.keep_alive_timeout);
         }
         let total = self.activity.total.load(Ordering::Acquire);
         if total != self.seen {
@@ -114,10 +116,10 @@ impl<S> Timed<S> {
                 Phase::Idle(_) | Phase::Head(_) => Phase::Idle(Instant::now()),
             };
         }
-        Some(match self.phase {
+        match self.phase {
             Phase::Head(since) => since + self.head_timeout,
             Phase::Idle(since) | Phase::Frames(since) => since + self.keep_alive_timeout,
-        })
+        }
     }
 
     /// Watches over an attempt to write.
@@ -149,7 +151,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
             this.received(&buffer.filled()[before..]);
             return Poll::Ready(result);
         }
-        let Some(deadline) = deadline else { return Poll::Pending };
         ready!(this.read_timer.poll(cx, deadline));
         Poll::Ready(Err(timed_out("no request came in time")))
     }

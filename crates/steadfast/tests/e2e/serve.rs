@@ -201,6 +201,30 @@ fn other_machines_are_not_let_in_by_accident() {
 }
 
 #[test]
+fn a_token_in_the_environment_is_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let arguments = ["serve", "--app-id", "a", "-H", "0", "--state-store", "memory"];
+    let mut start = command(folder.path(), &arguments);
+    let mut sidecar = Steadfast::start({
+        start.env("DAPR_API_TOKEN", "canary-7e1");
+        start
+    });
+    let port = sidecar.port();
+    sidecar.line_with("dapr initialized");
+    let mut client = Client::new(port);
+    let refused = client.save("k", "1");
+    assert_eq!(refused.status, 401, "{refused:?}");
+    assert!(refused.body.contains("dapr-api-token"), "{refused:?}");
+    assert_eq!(client.send("GET", "/v1.0/healthz", "").status, 204);
+    let path = "/v1.0/state/statestore/k HTTP/1.1\r\ndapr-api-token: canary-7e1\r\nx:";
+    assert_eq!(client.send("GET", path, "").status, 204);
+    let seen = [client.send("GET", path, "").head, refused.body].concat();
+    sidecar.signal("TERM");
+    sidecar.wait();
+    assert!(![sidecar.output(), seen].concat().contains("canary-7e1"));
+}
+
+#[test]
 fn flags_are_checked_before_anything_starts() {
     let folder = TempDir::new().unwrap();
     assert_eq!(finished(folder.path(), &["serve", "--app-idd", "x"]).0, 2);

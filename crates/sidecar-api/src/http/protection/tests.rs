@@ -1,11 +1,13 @@
 use super::*;
 
 fn check(protection: &Protection, headers: &[(&str, &str)]) -> u16 {
-    let mut request = Request::builder().uri("/v1.0/state/s/k");
+    let mut request = hyper::Request::builder().uri("/v1.0/state/s/k");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    protection.admit(&request.body(()).unwrap()).map_or_else(|e| e.status.as_u16(), |()| 200)
+    protection
+        .admit(&request.body(()).unwrap().into_parts().0)
+        .map_or_else(|e| e.status.as_u16(), |()| 200)
 }
 
 #[test]
@@ -39,4 +41,27 @@ fn web_pages_may_not_call() {
     let page = [host, ("origin", "http://localhost:8080"), ("sec-fetch-site", "same-site")];
     assert_eq!(check(&mine, &page), 200);
     assert_eq!(check(&mine, &[host, ("origin", "http://localhost:8081")]), 403);
+}
+
+#[test]
+fn whoever_does_not_know_the_token_is_refused() {
+    let protection = Protection { token: Token::new("secret"), ..Protection::default() };
+    let check = |route: &Route, sent: Option<&str>| {
+        let mut headers = HeaderMap::new();
+        if let Some(sent) = sent {
+            headers.insert(API_TOKEN, sent.parse().unwrap());
+        }
+        protection.authenticate(route, &headers).map_or_else(|e| e.status.as_u16(), |()| 200)
+    };
+    for route in [Route::GetMetadata, Route::Shutdown, Route::Save { store: "healthz".to_owned() }]
+    {
+        assert_eq!(check(&route, Some("secret")), 200);
+        for sent in [None, Some(""), Some("secre"), Some("secrets"), Some("Secret")] {
+            assert_eq!(check(&route, sent), 401, "{route:?} {sent:?}");
+        }
+    }
+    for route in [Route::Health, Route::OutboundHealth] {
+        assert_eq!(check(&route, None), 200, "probes know no secrets");
+    }
+    assert!(!format!("{protection:?}").contains("secret"));
 }

@@ -55,6 +55,21 @@ async fn a_request_being_answered_is_never_cut_off_by_silence() {
 }
 
 #[tokio::test]
+async fn a_connection_that_nobody_asks_again_is_idle_all_the_same() {
+    let activity: Arc<Activity> = Arc::default();
+    let (mut client, mut timed) = connection(&activity);
+    client.write_all(b"G").await.unwrap();
+    read(&mut timed).await.unwrap();
+    let busy = activity.busy();
+    let reading = tokio::spawn(async move { read(&mut timed).await });
+    tokio::task::yield_now().await;
+    let started = Instant::now();
+    drop(busy);
+    assert_eq!(reading.await.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!((120..=130).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off() {
     let (_client, mut timed) = connection(&Arc::default());
     let started = Instant::now();
