@@ -255,24 +255,31 @@ impl ApiError {
             .hint("divide the transaction")
     }
 
-    /// The JSON body of an error reply.
+    /// The JSON body of an error reply, what people look for first.
     pub(crate) fn body(&self) -> String {
-        let mut body = json!({
-            "errorCode": self.code,
-            "message": self.message,
-            "outcome": self.outcome.name(),
-        });
+        #[derive(Serialize)]
+        struct Body<'a> {
+            #[serde(rename = "errorCode")]
+            error_code: &'a str,
+            message: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            hint: Option<&'a str>,
+            outcome: &'a str,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            items: &'a [ItemOutcome],
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            details: &'a [Value],
+        }
         let Extra { hint, details, items, .. } = &*self.extra;
-        if let Some(hint) = hint {
-            body["hint"] = hint.as_str().into();
-        }
-        if !details.is_empty() {
-            body["details"] = details.clone().into();
-        }
-        if !items.is_empty() {
-            body["items"] = json!(items);
-        }
-        body.to_string()
+        let body = Body {
+            error_code: self.code,
+            message: &self.message,
+            hint: hint.as_deref(),
+            outcome: self.outcome.name(),
+            items,
+            details,
+        };
+        serde_json::to_string(&body).expect("strings only")
     }
 }
 

@@ -123,6 +123,10 @@ impl Store for Guarded {
     async fn ping(&self) -> Result<()> {
         self.inner.ping().await
     }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
 }
 
 fn pick<Q: Clone>(requests: &[Q], admitted: &[Result<()>]) -> Vec<Q> {

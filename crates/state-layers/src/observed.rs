@@ -82,4 +82,8 @@ impl Store for Observed {
     async fn ping(&self) -> Result<()> {
         self.observe("ping", self.inner.ping()).await
     }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
 }

@@ -69,4 +69,8 @@ impl Store for Prefixed {
     async fn ping(&self) -> Result<()> {
         self.inner.ping().await
     }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
 }

@@ -149,6 +149,11 @@ impl Store for SqliteStore {
         })
         .await
     }
+
+    async fn close(&self) {
+        self.readers.close();
+        self.committer.close().await;
+    }
 }
 
 fn capabilities(kind: Kind) -> Capabilities {

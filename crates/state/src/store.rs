@@ -68,6 +68,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Checks that the database answers.
     async fn ping(&self) -> Result<()>;
+
+    /// Puts the database in order before the process ends, as far as that goes: nothing that was
+    /// acknowledged depends on it. The store is not used afterwards.
+    async fn close(&self) {}
 }
 
 fn unsupported(feature: Feature) -> Error {

@@ -25,6 +25,9 @@ const METRICS_PORT: u16 = 9090;
 const OPEN_PAUSE_MIN: Duration = Duration::from_millis(100);
 const OPEN_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// How long stores may take to be put in order at the end.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// The pause between two attempts to reach the application. Source: Dapr.
 const APP_PAUSE: Duration = Duration::from_millis(100);
 
@@ -130,6 +133,17 @@ impl Launched {
             return Ok(());
         }
         bail!("{}", mistakes.join("\n"))
+    }
+}
+
+impl Launched {
+    /// Puts the stores in order before the end, if that does not take long.
+    pub(crate) async fn close(&self) {
+        let stores = self.openings.iter().filter_map(|it| it.slot.store());
+        let closing = join_all(stores.map(|it| it.close()));
+        if tokio::time::timeout(CLOSE_PATIENCE, closing).await.is_err() {
+            warn!("the stores take long to close; nothing depends on it");
+        }
     }
 }
 

@@ -41,6 +41,8 @@ where
 {
     let builder =
         FmtSubscriber::builder().with_max_level(level).with_writer(writer).with_target(false);
+    // Who pipes the log into `head` is not told of every record that nobody read.
+    let builder = builder.log_internal_errors(false);
     let installed = match json {
         true => {
             tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish())

@@ -2,8 +2,8 @@
 
 use std::{
     env,
-    fs::{self, DirBuilder, File},
-    io::{ErrorKind, Write},
+    fs::{self, DirBuilder},
+    io::{self, ErrorKind},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     str::FromStr,
@@ -85,14 +85,21 @@ pub(crate) fn write_component(folder: &Path) -> anyhow::Result<Option<(PathBuf, 
         .create(&data)
         .with_context(|| format!("cannot create the data folder {}", data.display()))?;
     let (file, database) = (folder.join(FILE_NAME), data.join("statestore.db"));
-    let mut out = match File::create_new(&file) {
-        Ok(out) => out,
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(None),
-        Err(e) => return Err(e).with_context(|| format!("cannot write {}", file.display())),
-    };
-    out.write_all(yaml(&database).as_bytes())
-        .with_context(|| format!("cannot write {}", file.display()))?;
-    Ok(Some((file, database)))
+    match place(&file, &yaml(&database)) {
+        Ok(()) => Ok(Some((file, database))),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("cannot write {}", file.display())),
+    }
+}
+
+/// Makes a file that is never seen half written, and never replaces one: two that are started at
+/// the same time both end up with the same.
+fn place(file: &Path, text: &str) -> io::Result<()> {
+    let draft = file.with_extension(format!("{}.draft", std::process::id()));
+    fs::write(&draft, text)?;
+    let placed = fs::hard_link(&draft, file);
+    fs::remove_file(&draft)?;
+    placed
 }
 
 fn yaml(database: &Path) -> String {

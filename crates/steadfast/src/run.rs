@@ -2,13 +2,12 @@
 
 use std::{
     env,
-    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
-use sidecar_api::Stop;
+use sidecar_api::{Sidecar, Stop};
 use state_config::Component;
 use tokio::{signal::unix::SignalKind, task::JoinHandle};
 
@@ -74,12 +73,15 @@ fn components(
         components.push(serve::chosen(url.component(), &components)?);
         return Ok(components);
     }
+    let default = provision::default_folder();
     let folders = match args.resources_path.as_slice() {
-        [] => vec![provision::default_folder()],
-        folders => folders.to_vec(),
+        [] => std::slice::from_ref(&default),
+        named => named,
     };
-    let existing: Vec<PathBuf> = folders.iter().filter(|it| it.is_dir()).cloned().collect();
-    let components = launch::load(app_id, &existing)?;
+    // The default folder is made when it is needed; one that was named and is not there is a
+    // mistake, which `load` reports.
+    let is_new = args.resources_path.is_empty() && !default.is_dir();
+    let components = if is_new { Vec::new() } else { launch::load(app_id, folders)? };
     if !components.is_empty() {
         return Ok(components);
     }
@@ -92,7 +94,7 @@ fn components(
         );
         console.say(Mark::Info, &written);
     }
-    launch::load(app_id, &folders)
+    launch::load(app_id, folders)
 }
 
 /// A sidecar that is about to run, and what it takes to do so.
@@ -107,9 +109,11 @@ impl Job {
     async fn run_alone(mut self) -> anyhow::Result<ExitCode> {
         let (console, port) = (self.console, self.launched.ports.http);
         let store = self.launched.sidecar.service.components().next().map(|it| it.name.clone());
+        let sidecar = self.launched.sidecar.clone();
         let ready = || {
-            console.say(Mark::Success, "You're up and running! Steadfast logs will appear here.");
-            if let Some(store) = store.filter(|_| !console.json) {
+            let up = "You're up and running! Steadfast logs will appear here.";
+            let is_up = say_whether_up(console, &sidecar, up);
+            if let Some(store) = store.filter(|_| is_up && !console.json) {
                 anstream::println!("{}", curl_lines(port, &store));
             }
         };
@@ -123,8 +127,8 @@ impl Job {
         self.launched.open().await?;
         let mut app = App::start(app_id, command, &self.variables(app_id))?;
         self.describe(&app, command);
-        let running = "You're up and running! Both Steadfast and your app logs will appear here.";
-        self.console.say(Mark::Success, running);
+        let up = "You're up and running! Both Steadfast and your app logs will appear here.";
+        say_whether_up(self.console, &self.launched.sidecar, up);
         let status = self.wait(&mut app).await?;
         app.clean_up(PATIENCE).await;
         let code = app::exit_code(status);
@@ -184,6 +188,7 @@ impl Job {
     async fn stop(self, server: JoinHandle<bool>) -> bool {
         self.launched.sidecar.stop(Stop::Gracefully);
         let finished = server.await.unwrap_or(false);
+        self.launched.close().await;
         match finished {
             true => self.console.say(Mark::Success, "Exited Steadfast successfully"),
             false => {
@@ -229,6 +234,21 @@ impl Job {
             }
         }
     }
+}
+
+/// Says that all is well, or which stores are not, and returns whether it is.
+fn say_whether_up(console: Console, sidecar: &Sidecar, up: &str) -> bool {
+    let waiting = sidecar.outbound_not_ready();
+    if waiting.is_empty() {
+        console.say(Mark::Success, up);
+        return true;
+    }
+    let message = format!(
+        "Running, but not ready: {}. Requests to it get 503 until it can be opened; see the log.",
+        waiting.join(", ")
+    );
+    console.say(Mark::Warning, &message);
+    false
 }
 
 /// SIGKILL, which tokio has no name for.

@@ -86,6 +86,7 @@ pub(crate) async fn alone(
             return Ok(ExitCode::from(FAILURE));
         }
     };
+    launched.close().await;
     if !finished {
         error!("Graceful shutdown timeout exceeded, forcing shutdown");
         return Ok(ExitCode::from(FAILURE));

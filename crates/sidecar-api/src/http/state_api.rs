@@ -75,7 +75,8 @@ pub(super) async fn save(front: &Front, store: &str, parts: &Parts, body: &mut I
     let inner = json::unwrap_string(&body);
     let text = inner.as_deref().map_or(&body[..], str::as_bytes);
     let items: Vec<Option<Item<'_>>> = json::parse(text).map_err(|e| {
-        ApiError::malformed(e).hint(r#"send an array of items: [{"key": "k", "value": 1}]"#)
+        let hint = hint(text, r#"send an array of items: [{"key": "k", "value": 1}]"#);
+        ApiError::malformed(e).hint(hint)
     })?;
     check_len(items.len())?;
     let put = |it: Option<Item<'_>>| it.unwrap_or_default().put(&shared, store.name());
@@ -140,9 +141,9 @@ pub(super) async fn transact(
     }
     let body = body::read(body, &front.limits).await?;
     let malformed = |e: String| {
-        ApiError::malformed(format!("failed deserializing HTTP body: {e}")).hint(
-            r#"send {"operations": [{"operation": "upsert", "request": {"key": "k", "value": 1}}]}"#,
-        )
+        let shape = r#"send {"operations": [{"operation": "upsert", "request": {"key": "k", "value": 1}}]}"#;
+        let hint = hint(&body, shape);
+        ApiError::malformed(format!("failed deserializing HTTP body: {e}")).hint(hint)
     };
     let body: Transaction<'_> = json::parse(&body).map_err(malformed)?;
     let common = body.metadata.unwrap_or_default().0;
@@ -256,6 +257,11 @@ fn apply_if_none_match(writes: &mut [Write], value: &HeaderValue) -> Result<(), 
         write.precondition = Precondition::Absent;
     }
     Ok(())
+}
+
+/// What to do about JSON that could not be read.
+fn hint(body: &[u8], shape: &'static str) -> &'static str {
+    if json::has_bare_etag(body) { "an ETag is a string: put it in quotes" } else { shape }
 }
 
 fn merged(common: &Metadata, own: Option<Map>) -> Metadata {

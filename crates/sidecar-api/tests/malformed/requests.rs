@@ -61,6 +61,11 @@ pub(super) fn items() -> Vec<Row> {
         save("key is an object", r#"[{"key":{}}]"#, "field \"key\""),
         save("etag is an array", r#"[{"key":"k","etag":[7]}]"#, "field \"etag\""),
         save("etag is an object", r#"[{"key":"k","etag":{"value":"7"}}]"#, "field \"etag\""),
+        save(
+            "etag is a UUID without quotes, as the guide prints it",
+            r#"[{"key":"k","etag":9b2e5d1c-9b1d}]"#,
+            "put it in quotes",
+        ),
         save("metadata is an array", r#"[{"key":"k","metadata":[]}]"#, "field \"metadata\""),
         save("metadata is a text", r#"[{"key":"k","metadata":"a=b"}]"#, "field \"metadata\""),
         save("metadata has an object", r#"[{"key":"k","metadata":{"a":{}}}]"#, "field \"a\""),

@@ -11,7 +11,7 @@ use std::{
 use rusqlite::Connection;
 use state::{Error, FailureKind, Outcome, Result};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     checkpointer::{Checkpointer, checkpoint},
@@ -31,7 +31,15 @@ const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Sends work to the thread that writes, which ends when the last `Committer` is dropped.
 #[derive(Clone, Debug)]
-pub(super) struct Committer(mpsc::Sender<Job>);
+pub(super) struct Committer(mpsc::Sender<Message>);
+
+/// What the thread that writes is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    Job(Job),
+    /// To empty the log, and to say when that is done.
+    Close(oneshot::Sender<()>),
+}
 
 /// Work for one transaction, together with other people's.
 pub(super) struct Job {
@@ -59,13 +67,13 @@ struct Failed {
 impl Committer {
     /// Starts the thread that writes through `connection`.
     pub(super) fn start(database: Arc<Database>, connection: Connection) -> Result<Committer> {
-        let (sender, jobs) = mpsc::channel(QUEUE_LEN_MAX);
+        let (sender, messages) = mpsc::channel(QUEUE_LEN_MAX);
         let checkpointer = Checkpointer::start(&database)?;
         let reopen_at = Instant::now();
         let mut writer = Writer { database, connection: Some(connection), reopen_at, checkpointer };
         thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || writer.run(jobs))
+            .spawn(move || writer.run(messages))
             .map_err(|e| {
                 Error::new(FailureKind::Unavailable, "cannot start a thread").with_source(e)
             })?;
@@ -83,7 +91,7 @@ impl Committer {
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         let task = Box::new(Replying { work: Some(work), result: None, reply });
-        self.0.try_send(Job { len, bytes, task }).map_err(|e| match e {
+        self.0.try_send(Message::Job(Job { len, bytes, task })).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => Error::new(
                 FailureKind::Overloaded,
                 format!("{QUEUE_LEN_MAX} requests wait to be written already: try again later"),
@@ -96,13 +104,23 @@ impl Committer {
         answer.await.map_err(lost)?
     }
 
+    /// Moves everything from the log to the database, so that the one file is all there is, unless
+    /// another process is using it.
+    pub(super) async fn close(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.0.send(Message::Close(reply)).await.is_ok() {
+            // Without an answer the log stays, and is read when the file is next opened.
+            let _ = done.await;
+        }
+    }
+
     /// A handle that does not keep the thread alive.
-    pub(super) fn downgrade(&self) -> mpsc::WeakSender<Job> {
+    pub(super) fn downgrade(&self) -> mpsc::WeakSender<Message> {
         self.0.downgrade()
     }
 
     /// The handle again, unless the thread was told to end meanwhile.
-    pub(super) fn upgrade(weak: &mpsc::WeakSender<Job>) -> Option<Committer> {
+    pub(super) fn upgrade(weak: &mpsc::WeakSender<Message>) -> Option<Committer> {
         weak.upgrade().map(Committer)
     }
 }
@@ -144,21 +162,40 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(&mut self, mut jobs: mpsc::Receiver<Job>) {
-        while let Some(first) = jobs.blocking_recv() {
-            let mut batch = Batch { len: first.len, bytes: first.bytes, tasks: vec![first.task] };
-            while batch.len < BATCH_LEN_MAX && batch.bytes < BATCH_BYTES_MAX {
-                let Ok(job) = jobs.try_recv() else { break };
-                batch.len += job.len;
-                batch.bytes += job.bytes;
-                batch.tasks.push(job.task);
+    fn run(&mut self, mut messages: mpsc::Receiver<Message>) {
+        while let Some(first) = messages.blocking_recv() {
+            let mut batch = Batch::default();
+            let mut next = Some(first);
+            while let Some(message) = next {
+                match message {
+                    Message::Job(job) => batch.add(job),
+                    Message::Close(reply) => {
+                        self.write(std::mem::take(&mut batch));
+                        self.empty_log();
+                        let _ = reply.send(());
+                    }
+                }
+                let full = batch.len >= BATCH_LEN_MAX || batch.bytes >= BATCH_BYTES_MAX;
+                next = if full { None } else { messages.try_recv().ok() };
             }
             self.write(batch);
         }
     }
 
+    fn empty_log(&self) {
+        let Some(connection) = &self.connection else { return };
+        if self.database.settings.target.kind == Kind::WalFile
+            && let Err(e) = checkpoint(connection, "TRUNCATE")
+        {
+            warn!(file = self.database.label(), error = %e, "the log was not emptied");
+        }
+    }
+
     /// Gives each task its turn in one transaction. Nobody is answered before it is on the disk.
     fn write(&mut self, mut batch: Batch) {
+        if batch.tasks.is_empty() {
+            return;
+        }
         let database = self.database.clone();
         let connection = match self.connection() {
             Ok(it) => it,
@@ -240,6 +277,7 @@ impl Writer {
     }
 }
 
+#[derive(Default)]
 struct Batch {
     len: usize,
     bytes: usize,
@@ -247,6 +285,12 @@ struct Batch {
 }
 
 impl Batch {
+    fn add(&mut self, job: Job) {
+        self.len += job.len;
+        self.bytes += job.bytes;
+        self.tasks.push(job.task);
+    }
+
     fn end(self, committed: Result<(), &Failed>) {
         self.tasks.into_iter().for_each(|it| it.end(committed));
     }

@@ -1,6 +1,8 @@
 //! Opening a database file, and what SQLite's errors mean for a caller.
 
 use std::{
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt,
     thread,
     time::{Duration, Instant},
 };
@@ -35,6 +37,7 @@ impl Database {
 
     /// Opens the connection that writes, creating file and tables if need be.
     pub(super) fn open_writer(&self) -> Result<Connection> {
+        self.create_private();
         let connection = self.open(self.settings.target.kind == Kind::ReadOnlyFile)?;
         let deadline = Instant::now() + self.settings.busy_timeout;
         // Another process may be doing the same at this moment.
@@ -46,6 +49,20 @@ impl Database {
             );
         }
         Ok(connection)
+    }
+
+    /// Creates the file with rights for this user alone; SQLite gives its log the same. A file
+    /// that is there keeps its rights.
+    ///
+    /// Differs from Dapr: there, everybody on the machine may read the state.
+    fn create_private(&self) {
+        let Target { name, kind, .. } = &self.settings.target;
+        let creates =
+            matches!(kind, Kind::WalFile | Kind::JournalFile) && !name.starts_with("file:");
+        if creates {
+            // If this fails, so does SQLite, and says why.
+            let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(name);
+        }
     }
 
     /// Opens a connection that only reads.
@@ -137,7 +154,8 @@ impl Database {
     /// For every error but that of a commit: nothing was applied.
     pub(super) fn explain(&self, e: rusqlite::Error) -> Error {
         let (kind, message) = self.classify(&e);
-        Error::new(kind, message).with_source(e)
+        // As text: the driver's own causes say the same again.
+        Error::new(kind, message).with_source(e.to_string())
     }
 
     /// As [`explain`](Database::explain), for the error of a COMMIT: unless the error is one of
@@ -154,7 +172,7 @@ impl Database {
             "the disk failed while {} was written: check the disk and its logs",
             self.label()
         );
-        Error::new(FailureKind::Lost, message).with_source(e)
+        Error::new(FailureKind::Lost, message).with_source(e.to_string())
     }
 
     fn classify(&self, e: &rusqlite::Error) -> (FailureKind, String) {

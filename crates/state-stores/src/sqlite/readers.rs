@@ -26,6 +26,11 @@ impl Readers {
         Readers { database, idle: Mutex::default(), permits }
     }
 
+    /// Lets go of the connections that nobody is using.
+    pub(super) fn close(&self) {
+        self.idle.lock().clear();
+    }
+
     /// Runs `work` on a connection of its own.
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,

@@ -1,6 +1,9 @@
 //! A component's metadata for `state.sqlite`, with Dapr's names and defaults.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{self, PathBuf},
+    time::Duration,
+};
 
 use serde::Deserialize;
 use state::{Error, FailureKind, Result};
@@ -150,9 +153,11 @@ impl Target {
         Ok(Target { pragmas, ..Target::new(format!("{path}{query}"), path_only, kind) })
     }
 
-    fn new(name: String, label: &str, kind: Kind) -> Target {
-        let label = label.strip_prefix("//").unwrap_or(label).to_owned();
-        Target { name, label, kind, pragmas: Vec::new() }
+    fn new(name: String, path: &str, kind: Kind) -> Target {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        // Errors show the whole path: a relative one is of no use to who does not know from where.
+        let absolute = path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+        Target { name, label: absolute.display().to_string(), kind, pragmas: Vec::new() }
     }
 
     /// A database of its own that all connections of this store see.

@@ -125,6 +125,49 @@ fn the_default_store_is_written_once_and_can_be_replaced() {
 }
 
 #[test]
+fn a_folder_that_was_named_and_is_not_there_is_a_mistake() {
+    let folder = TempDir::new().unwrap();
+    let arguments = ["run", "--resources-path", "componets", "--", "echo", "started"];
+    let (code, output) = finished(folder.path(), &arguments);
+    assert!(code == 1 && output.contains("componets"), "{output}");
+    assert!(!folder.path().join("componets").exists(), "a typo creates nothing");
+}
+
+#[test]
+fn a_store_that_is_not_ready_is_said_so() {
+    let folder = TempDir::new().unwrap();
+    let arguments = ["run", "--state-store", "sqlite://nowhere/s.db", "-H", "0", "--", "true"];
+    let (code, output) = finished(folder.path(), &arguments);
+    assert_eq!(code, 0);
+    assert!(output.contains("Running, but not ready: statestore"), "{output}");
+    assert!(!output.contains("up and running"), "{output}");
+    let folder_in_full = folder.path().join("nowhere");
+    assert!(output.contains(folder_in_full.to_str().unwrap()), "{output}");
+}
+
+#[test]
+fn after_a_graceful_end_the_database_is_one_private_file() {
+    let folder = TempDir::new().unwrap();
+    let arguments = ["run", "-a", "a", "--state-store", "sqlite://s.db", "-H", "0"];
+    let mut job = Steadfast::start(command(folder.path(), &arguments));
+    let port = job.port();
+    job.line_with("You're up and running!");
+    assert_eq!(Client::new(port).save("k", "1").status, 204);
+    job.signal("TERM");
+    assert_eq!(job.wait().code(), Some(0));
+    let file = folder.path().join("s.db");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    // A copy of the file alone has everything.
+    fs::copy(&file, folder.path().join("copy.db")).unwrap();
+    let arguments = ["run", "-a", "a", "--state-store", "sqlite://copy.db", "-H", "0"];
+    let mut job = Steadfast::start(command(folder.path(), &arguments));
+    let port = job.port();
+    job.line_with("You're up and running!");
+    assert_eq!(Client::new(port).get("k").body, "1");
+}
+
+#[test]
 fn a_second_run_is_a_second_replica_on_the_same_data() {
     let folder = TempDir::new().unwrap();
     let start = |app_id: &str| {
