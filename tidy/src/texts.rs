@@ -13,8 +13,10 @@ use crate::root;
 const LINES_MAX: usize = 600;
 
 /// Longer files, each with the reason.
-const LONG: &[(&str, &str)] =
-    &[("state-config/src/load/tests/texts.rs", "one table: a text and what it must give, many times")];
+const LONG: &[(&str, &str)] = &[(
+    "state-config/src/load/tests/texts.rs",
+    "one table: a text and what it must give, many times",
+)];
 
 #[test]
 fn no_file_is_too_long_to_live_in() -> Result<()> {

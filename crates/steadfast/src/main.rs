@@ -1,7 +1,8 @@
 //! `steadfast`: a state sidecar.
 //!
-//! `main` parses, dispatches and chooses the exit code. `launch` turns flags into an open
-//! sidecar; `serve` runs it alone; `run` runs it beside an application.
+//! `main` parses, dispatches and chooses the exit code. `launch` turns flags and `components` into
+//! a sidecar that listens, and `opening` opens its stores; `serve` runs it alone, `run` beside an
+//! application.
 
 use std::{process::ExitCode, time::Instant};
 
@@ -12,14 +13,16 @@ use crate::cli::{Cli, Command};
 mod accepted;
 mod app;
 mod cli;
+mod components;
 mod console;
 mod launch;
 mod logging;
+mod opening;
 mod ports;
 mod provision;
 mod run;
 mod serve;
-mod stop;
+mod signals;
 
 /// The exit code of a failure of our own; what applications exit with is passed on as it is.
 const FAILURE: u8 = 1;

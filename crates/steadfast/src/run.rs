@@ -15,10 +15,11 @@ use crate::{
     FAILURE,
     app::{self, App},
     cli::{RunArgs, SidecarArgs},
+    components,
     console::{Console, Mark},
-    launch::{self, Launched, Ports},
+    launch::{Launched, Ports},
     logging, provision, serve,
-    stop::Signals,
+    signals::Signals,
 };
 
 /// How long an application may take to end after it was asked to. Source: Dapr's CLI.
@@ -31,8 +32,8 @@ pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> 
         Some(it) => it.clone(),
         None => id_of_folder(),
     };
-    launch::check_app_id(&app_id)?;
-    let components = components(&args.sidecar, &app_id, console)?;
+    components::check_app_id(&app_id)?;
+    let components = chosen_components(&args.sidecar, &app_id, console)?;
     let runtime = crate::runtime()?;
     // On this thread, which lives as long as the process: see `App::start`.
     let code = runtime.block_on(async {
@@ -63,13 +64,13 @@ fn id_of_folder() -> String {
     if id.is_empty() { "app".to_owned() } else { id.to_owned() }
 }
 
-fn components(
+fn chosen_components(
     args: &SidecarArgs,
     app_id: &str,
     console: Console,
 ) -> anyhow::Result<Vec<Component>> {
     if let Some(url) = &args.state_store {
-        let mut components = launch::load(app_id, &args.resources_path)?;
+        let mut components = components::load(app_id, &args.resources_path)?;
         components.push(serve::chosen(url.component(), &components)?);
         return Ok(components);
     }
@@ -81,7 +82,7 @@ fn components(
     // The default folder is made when it is needed; one that was named and is not there is a
     // mistake, which `load` reports.
     let is_new = args.resources_path.is_empty() && !default.is_dir();
-    let components = if is_new { Vec::new() } else { launch::load(app_id, folders)? };
+    let components = if is_new { Vec::new() } else { components::load(app_id, folders)? };
     if !components.is_empty() {
         return Ok(components);
     }
@@ -94,7 +95,7 @@ fn components(
         );
         console.say(Mark::Info, &written);
     }
-    launch::load(app_id, folders)
+    components::load(app_id, folders)
 }
 
 /// A sidecar that is about to run, and what it takes to do so.

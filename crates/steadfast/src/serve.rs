@@ -7,19 +7,13 @@ use sidecar_api::Stop;
 use state_config::Component;
 use tracing::{error, info, warn};
 
-use crate::{
-    FAILURE,
-    cli::SidecarArgs,
-    launch::{self, Launched},
-    logging,
-    stop::Signals,
-};
+use crate::{FAILURE, cli::SidecarArgs, components, launch::Launched, logging, signals::Signals};
 
 pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitCode> {
     logging::start(args, false)?;
     let app_id = args.app_id.as_deref().unwrap_or_default();
-    launch::check_app_id(app_id)?;
-    let components = components(args, app_id)?;
+    components::check_app_id(app_id)?;
+    let components = chosen_components(args, app_id)?;
     let runtime = crate::runtime()?;
     let code = runtime.block_on(async {
         let mut launched = Launched::prepare(args, app_id, components)?;
@@ -31,8 +25,8 @@ pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitC
     code
 }
 
-fn components(args: &SidecarArgs, app_id: &str) -> anyhow::Result<Vec<Component>> {
-    let mut components = launch::load(app_id, &args.resources_path)?;
+fn chosen_components(args: &SidecarArgs, app_id: &str) -> anyhow::Result<Vec<Component>> {
+    let mut components = components::load(app_id, &args.resources_path)?;
     if let Some(url) = &args.state_store {
         components.push(chosen(url.component(), &components)?);
     }
