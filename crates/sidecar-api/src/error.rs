@@ -56,8 +56,6 @@ pub struct ItemOutcome {
 pub enum Op<'a> {
     /// Reading this key.
     Get(&'a str),
-    /// Reading several keys.
-    GetMany,
     /// Saving items.
     Save,
     /// Deleting this key.
@@ -287,7 +285,6 @@ impl Op<'_> {
     fn code(self) -> &'static str {
         match self {
             Op::Get(_) => "ERR_STATE_GET",
-            Op::GetMany => "ERR_STATE_BULK_GET",
             Op::Save => "ERR_STATE_SAVE",
             Op::Delete(_) => "ERR_STATE_DELETE",
             Op::Transact(_) => "ERR_STATE_TRANSACTION",
@@ -297,7 +294,6 @@ impl Op<'_> {
     fn sentence(self, store: &str, cause: &str) -> String {
         match self {
             Op::Get(key) => format!("fail to get {key} from state store {store}: {cause}"),
-            Op::GetMany => cause.to_owned(),
             Op::Save => format!("failed saving state in state store {store}: {cause}"),
             Op::Delete(key) => format!("failed deleting state with key {key}: {cause}"),
             Op::Transact(_) => format!("error while executing state transaction: {cause}"),
@@ -305,7 +301,7 @@ impl Op<'_> {
     }
 
     fn is_read(self) -> bool {
-        matches!(self, Op::Get(_) | Op::GetMany)
+        matches!(self, Op::Get(_))
     }
 }
 

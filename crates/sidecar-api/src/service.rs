@@ -4,11 +4,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use state::{ETag, Error, Item, Outcome, Read, Result, Store, Write, Written};
+use state::{ETag, Error, Item, Key, Outcome, Read, Result, Store, Write, Written};
 
 use crate::{
     ApiError, Op,
     error::{ItemOutcome, with_causes},
+    vocabulary,
 };
 
 /// The state API itself. Fronts translate to and from this, and decide nothing.
@@ -145,6 +146,22 @@ impl StoreHandle {
         Err(ApiError::of(Op::Transact(&[]), &self.name, &e))
     }
 
+    /// Makes a key of what the application sent for one.
+    ///
+    /// # Errors
+    ///
+    /// If it is none, or too long for this store.
+    pub fn key(&self, text: &str) -> Result<Key, ApiError> {
+        let key = vocabulary::key(text, &self.name)?;
+        let (len, max) = (text.len(), self.store.capabilities().key_len_max);
+        if len <= max {
+            return Ok(key);
+        }
+        let message =
+            format!("the key has {len} bytes, which is more than store {} takes: {max}", self.name);
+        Err(ApiError::malformed(message).hint("use shorter keys, or a digest of them"))
+    }
+
     /// Reads one key.
     pub async fn get(&self, read: &Read) -> Result<Option<Item>, ApiError> {
         let op = Op::Get(read.key.as_str());
@@ -211,12 +228,13 @@ impl StoreHandle {
         let failures = results.iter().filter_map(|it| it.as_ref().err());
         let gravest = failures.clone().max_by_key(|e| gravity(e)).expect("at least one failed");
         let mut error = self.save_error(gravest);
-        error.message = format!(
-            "{} ({} of {} items failed; the others were saved)",
-            error.message,
-            failures.count(),
-            results.len()
-        );
+        let (failed, all) = (failures.count(), results.len());
+        error.message = format!("{} ({failed} of {all} items failed)", error.message);
+        if failed < all {
+            // Part of the request was applied, and whoever looks no further has to know that.
+            error.outcome = Outcome::Unknown;
+            error = error.hint("some items were saved: `items` says what became of each");
+        }
         error.extra.items =
             writes.iter().zip(results).map(|(it, result)| item(it, result)).collect();
         error

@@ -1,8 +1,16 @@
 //! Every flag, its help, and what of it is checked before anything starts.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    net::IpAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
+use clap::{
+    Arg, ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum,
+    builder::BoolishValueParser,
+};
 
 use crate::{accepted::Accepted, provision::StoreUrl};
 
@@ -19,7 +27,8 @@ Examples:
 
 Exit codes: that of the application under `run`; otherwise 0 after a graceful end, 1 after a
 failure, 2 if a flag is wrong.",
-    max_term_width = 100
+    max_term_width = 100,
+    args_override_self = true
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -94,23 +103,23 @@ pub(crate) struct SidecarArgs {
     pub(crate) state_store: Option<StoreUrl>,
 
     /// The port of the HTTP API, 0 for any [default: 3500, or the next free one]
-    #[arg(short = 'H', long, value_name = "PORT")]
-    pub(crate) dapr_http_port: Option<u16>,
+    #[arg(short = 'H', long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
+    pub(crate) dapr_http_port: Option<Port>,
 
     /// The port that applications are told for gRPC [default: 50001, or the next free one]
-    #[arg(short = 'G', long, value_name = "PORT")]
-    pub(crate) dapr_grpc_port: Option<u16>,
+    #[arg(short = 'G', long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
+    pub(crate) dapr_grpc_port: Option<Port>,
 
     /// The port that applications are told for metrics [default: 9090, or the next free one]
-    #[arg(short = 'M', long, value_name = "PORT")]
-    pub(crate) metrics_port: Option<u16>,
+    #[arg(short = 'M', long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
+    pub(crate) metrics_port: Option<Port>,
 
     /// The port the application listens on; /v1.0/healthz waits for it
-    #[arg(short = 'p', long, value_name = "PORT", value_parser = app_port, allow_negative_numbers = true)]
-    pub(crate) app_port: Option<AppPort>,
+    #[arg(short = 'p', long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
+    pub(crate) app_port: Option<Port>,
 
     /// How the application is spoken to: http, https, h2c, grpc or grpcs
-    #[arg(short = 'P', long, default_value = "http", value_parser = ["http", "https", "h2c", "grpc", "grpcs"], ignore_case = true)]
+    #[arg(short = 'P', long, default_value = "http", value_parser = ["http", "https", "h2c", "grpc", "grpcs", ""], ignore_case = true)]
     pub(crate) app_protocol: String,
 
     /// Where the application listens
@@ -129,7 +138,7 @@ pub(crate) struct SidecarArgs {
 
     /// Addresses to listen on
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',', value_parser = address, default_value = "127.0.0.1,[::1]")]
-    pub(crate) dapr_listen_addresses: Vec<IpAddr>,
+    pub(crate) dapr_listen_addresses: Vec<Address>,
 
     /// Allow --dapr-listen-addresses that other machines can reach; anyone there can then read and
     /// write everything
@@ -185,13 +194,48 @@ pub(crate) enum LogLevel {
     Fatal,
 }
 
-/// The application's port; none for zero and less, which Dapr's CLI sends for "no port".
+/// A port; none for less than zero and for nothing, which Dapr's CLI sends for "no port".
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AppPort(pub(crate) Option<u16>);
+pub(crate) struct Port(pub(crate) Option<u16>);
+
+/// An address to listen on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address(pub(crate) IpAddr);
 
 /// Bytes of a body; `None` for no limit but that of memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodySize(pub(crate) usize);
+
+impl Cli {
+    /// Reads the command line of this process.
+    pub(crate) fn from_process() -> Cli {
+        Cli::parse_from(Cli::with_two_dashes(std::env::args_os()))
+    }
+
+    /// The same arguments, long flags with two dashes: `-app-id` is meant as `--app-id`, as in
+    /// Dapr. What follows `--` is the application's and stays as it is.
+    fn with_two_dashes(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+        let command = Cli::command();
+        let known: Vec<&str> = command
+            .get_subcommands()
+            .flat_map(|it| it.get_arguments())
+            .filter_map(Arg::get_long)
+            .collect();
+        let mut is_own = true;
+        let correct = |it: OsString| {
+            is_own &= it != "--";
+            let name =
+                it.to_str().and_then(|it| it.strip_prefix('-')).map(|it| it.split('=').next());
+            match name.flatten() {
+                Some(name) if is_own && known.contains(&name) => {
+                    [OsStr::new("-"), &it].join(OsStr::new(""))
+                }
+                _ => it,
+            }
+        };
+        arguments.map(correct).collect()
+    }
+}
 
 impl SidecarArgs {
     /// How long requests under way may take to finish. Source: Dapr's meaning of the flag.
@@ -203,17 +247,19 @@ impl SidecarArgs {
     }
 }
 
-fn app_port(text: &str) -> Result<AppPort, String> {
-    let port: i64 = text.parse().map_err(|_| "not a port".to_owned())?;
-    if port <= 0 {
-        return Ok(AppPort(None));
+fn port(text: &str) -> Result<Port, String> {
+    if text.is_empty() || text.starts_with('-') {
+        return Ok(Port(None));
     }
-    u16::try_from(port).map(|it| AppPort(Some(it))).map_err(|_| "not a port".to_owned())
+    text.parse().map(|it| Port(Some(it))).map_err(|_| "not a port, from 0 to 65535".to_owned())
 }
 
-fn address(text: &str) -> Result<IpAddr, String> {
+fn address(text: &str) -> Result<Address, String> {
     let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
-    inner.parse().map_err(|_| "not an IP address, such as 127.0.0.1 or [::1]".to_owned())
+    inner
+        .parse()
+        .map(Address)
+        .map_err(|_| "not an IP address, such as 127.0.0.1 or [::1]".to_owned())
 }
 
 /// 4 MiB, Dapr's default; a negative size means it, and 0 means no limit.

@@ -12,7 +12,7 @@ use state_config::Component;
 use tracing::{debug, info, warn};
 
 use crate::{
-    cli::SidecarArgs,
+    cli::{Address, Port, SidecarArgs},
     opening::{Opening, openings},
     ports,
 };
@@ -54,17 +54,20 @@ impl Launched {
         components: Vec<Component>,
     ) -> anyhow::Result<Launched> {
         check_addresses(args)?;
+        let addresses: Vec<_> = args.dapr_listen_addresses.iter().map(|it| it.0).collect();
+        if components.is_empty() {
+            warn!("no state store is configured: every request for state will be refused");
+        }
         let openings = openings(app_id, components)?;
-        let (http, listeners) = ports::listen(
-            &args.dapr_listen_addresses,
-            args.dapr_http_port,
-            HTTP_PORT,
-            "--dapr-http-port",
-        )?;
+        let (http, listeners) =
+            ports::listen(&addresses, port(args.dapr_http_port), HTTP_PORT, "--dapr-http-port")?;
+        if identity(args, app_id).app.port == Some(http) {
+            bail!("--app-port and --dapr-http-port are the same: the application has port {http}");
+        }
         let ports = Ports {
             http,
-            grpc: ports::announce(args.dapr_grpc_port, GRPC_PORT, "--dapr-grpc-port")?,
-            metrics: ports::announce(args.metrics_port, METRICS_PORT, "--metrics-port")?,
+            grpc: ports::announce(port(args.dapr_grpc_port), GRPC_PORT, "--dapr-grpc-port")?,
+            metrics: ports::announce(port(args.metrics_port), METRICS_PORT, "--metrics-port")?,
         };
         let service = Service::new(app_id, openings.iter().map(|it| it.slot.clone()));
         let sidecar = Arc::new(Sidecar::new(identity(args, app_id), service));
@@ -74,7 +77,8 @@ impl Launched {
             ..Limits::default()
         };
         let protection = Protection {
-            hosts: hosts(args),
+            hosts: args.allowed_hosts.clone(),
+            any_address: args.dapr_listen_addresses.iter().any(|it| !it.0.is_loopback()),
             origins: args.allowed_origins.clone(),
             token: token(),
         };
@@ -135,8 +139,8 @@ impl Launched {
 }
 
 fn check_addresses(args: &SidecarArgs) -> anyhow::Result<()> {
-    let exposed = args.dapr_listen_addresses.iter().find(|it| !it.is_loopback());
-    let Some(address) = exposed else { return Ok(()) };
+    let exposed = args.dapr_listen_addresses.iter().find(|it| !it.0.is_loopback());
+    let Some(Address(address)) = exposed else { return Ok(()) };
     if args.insecure_listen || token().is_some() {
         return Ok(());
     }
@@ -152,13 +156,9 @@ fn token() -> Option<Token> {
     std::env::var("DAPR_API_TOKEN").ok().as_deref().and_then(Token::new)
 }
 
-/// Whoever may reach the sidecar at an address may call it by that address.
-fn hosts(args: &SidecarArgs) -> Vec<String> {
-    let named = args.dapr_listen_addresses.iter().map(|it| match it.is_ipv6() {
-        true => format!("[{it}]"),
-        false => it.to_string(),
-    });
-    args.allowed_hosts.iter().cloned().chain(named).collect()
+/// The port that was asked for, if one was.
+fn port(flag: Option<Port>) -> Option<u16> {
+    flag.and_then(|it| it.0)
 }
 
 fn identity(args: &SidecarArgs, app_id: &str) -> Identity {
@@ -166,8 +166,11 @@ fn identity(args: &SidecarArgs, app_id: &str) -> Identity {
         app_id: app_id.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         app: AppConnection {
-            port: args.app_port.and_then(|it| it.0),
-            protocol: args.app_protocol.to_lowercase(),
+            port: port(args.app_port).filter(|it| *it != 0),
+            protocol: match args.app_protocol.as_str() {
+                "" => "http".to_owned(),
+                other => other.to_lowercase(),
+            },
             address: args.app_channel_address.clone(),
             max_concurrency: u32::try_from(args.app_max_concurrency).ok().filter(|it| *it > 0),
         },

@@ -6,8 +6,6 @@
 
 use std::{process::ExitCode, time::Instant};
 
-use clap::Parser;
-
 use crate::cli::{Cli, Command};
 
 mod accepted;
@@ -29,7 +27,7 @@ const FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
     let started = Instant::now();
-    let result = match Cli::parse().command {
+    let result = match Cli::from_process().command {
         Command::Run(args) => run::main(args, started),
         Command::Serve(args) => serve::main(&args, started),
         Command::LaunchApp(args) => app::launch(&args),

@@ -66,10 +66,12 @@ impl Opening {
             return Some(self.describe(&e.to_string()));
         }
         let name = &self.component.name;
-        error!(component = name, error = %e, "cannot open the store; trying again in the background");
-        if !invalid {
-            tokio::spawn(self.clone().keep_trying());
+        if invalid {
+            error!(component = name, error = %e, "the store's settings are wrong; going on without it");
+            return None;
         }
+        error!(component = name, error = %e, "cannot open the store; trying again in the background");
+        tokio::spawn(self.clone().keep_trying());
         None
     }
 
@@ -108,6 +110,14 @@ impl Opening {
     }
 }
 
+/// Settings of Dapr's runtime that this program does not have, and must not seem to have.
+const MISSING: &[(&str, &str)] = &[
+    ("primaryEncryptionKey", "values would be stored in plain text"),
+    ("secondaryEncryptionKey", "values would be stored in plain text"),
+    ("outboxPublishPubsub", "nothing would be published"),
+    ("outboxPublishTopic", "nothing would be published"),
+];
+
 /// The driver for a component, or what to write instead.
 fn driver(component: &Component) -> Result<&'static Driver, String> {
     let Component { name, component_type, version, source, .. } = component;
@@ -119,6 +129,14 @@ fn driver(component: &Component) -> Result<&'static Driver, String> {
             known.join(", ")
         ));
     };
+    let missing = MISSING.iter().find(|(it, _)| component.properties.get(it).is_some());
+    if let Some((setting, consequence)) = missing {
+        // Differs from Dapr: it has these; to ignore them would be worse than not to start.
+        return Err(format!(
+            "{place}: {setting} is not supported yet, and {consequence}; remove it if that is what \
+             you want"
+        ));
+    }
     let first = component.is_first_version();
     if !first && !driver.versions.contains(&version.as_str()) {
         return Err(format!(

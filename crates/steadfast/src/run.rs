@@ -40,13 +40,13 @@ pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> 
         let launched = Launched::prepare(&args.sidecar, &app_id, components)?;
         let Ports { http, grpc, .. } = launched.ports;
         let starting = format!(
-            "Starting Steadfast with id {app_id}. HTTP Port: {http}. gRPC Port: {grpc} (reserved)"
+            "Starting Steadfast with id {app_id}. HTTP Port: {http}. gRPC Port: {grpc} (not served yet)"
         );
         console.say(Mark::Info, &starting);
-        let job = Job { launched, console, started, signals: Signals::all()? };
+        let job = |signals| Job { launched, console, started, signals };
         match args.command.as_slice() {
-            [] => job.run_alone().await,
-            command => job.run_beside(&app_id, command).await,
+            [] => job(Signals::ending()?).run_alone().await,
+            command => job(Signals::all()?).run_beside(&app_id, command).await,
         }
     });
     runtime.shutdown_background();
@@ -126,6 +126,7 @@ impl Job {
     async fn run_beside(mut self, app_id: &str, command: &[String]) -> anyhow::Result<ExitCode> {
         let server = tokio::spawn(self.launched.serve()?);
         self.launched.open().await?;
+        serve::say_initialized(self.started);
         let mut app = App::start(app_id, command, &self.variables(app_id))?;
         self.describe(&app, command);
         let up = "You're up and running! Both Steadfast and your app logs will appear here.";
@@ -170,7 +171,11 @@ impl Job {
                         deadline = Some(tokio::time::Instant::now() + PATIENCE);
                     }
                 }
-                _ = sidecar.stopped(), if !ending => {
+                stop = sidecar.stopped(), if !ending => {
+                    if stop == Stop::AtOnce {
+                        app.signal(KILL);
+                        return app.ended().await.context("cannot wait for the application");
+                    }
                     self.console.say(Mark::Info, "the sidecar was asked to shut down");
                     app.signal(SignalKind::terminate().as_raw_value());
                     deadline = Some(tokio::time::Instant::now() + PATIENCE);
@@ -257,12 +262,16 @@ const KILL: i32 = 9;
 
 fn curl_lines(port: u16, store: &str) -> String {
     let url = format!("http://localhost:{port}/v1.0/state/{store}");
+    let token = match env::var_os("DAPR_API_TOKEN").is_some_and(|it| !it.is_empty()) {
+        true => " -H \"dapr-api-token: $DAPR_API_TOKEN\"",
+        false => "",
+    };
     format!(
         "
 Try it:
-  curl -i {url} -d '[{{\"key\": \"k1\", \"value\": \"Some Data\"}}]'
-  curl -i {url}/k1
-  curl -i -X DELETE {url}/k1
+  curl -i{token} {url} -d '[{{\"key\": \"k1\", \"value\": \"Some Data\"}}]'
+  curl -i{token} {url}/k1
+  curl -i{token} -X DELETE {url}/k1
 Stop it with Ctrl-C.
 "
     )

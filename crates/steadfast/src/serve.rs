@@ -46,6 +46,11 @@ pub(crate) fn chosen(component: Component, others: &[Component]) -> anyhow::Resu
     Ok(component)
 }
 
+/// Says that the sidecar runs, in words that tools look for. Source: Dapr's log.
+pub(crate) fn say_initialized(started: Instant) {
+    info!("dapr initialized. Status: Running. Init Elapsed {}ms", started.elapsed().as_millis());
+}
+
 /// Runs a sidecar with no application of ours, until a signal or a request ends it.
 pub(crate) async fn alone(
     launched: &mut Launched,
@@ -55,8 +60,7 @@ pub(crate) async fn alone(
 ) -> anyhow::Result<ExitCode> {
     let mut server = tokio::spawn(launched.serve()?);
     launched.open().await?;
-    // Tools look for these words. Source: Dapr's log.
-    info!("dapr initialized. Status: Running. Init Elapsed {}ms", started.elapsed().as_millis());
+    say_initialized(started);
     ready();
     let sidecar = launched.sidecar.clone();
     let stop = tokio::select! {

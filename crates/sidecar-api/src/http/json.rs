@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use state::{Change, Format, Metadata, Write};
 
 use crate::{
-    ApiError,
+    ApiError, StoreHandle,
     vocabulary::{self, Options},
 };
 
@@ -110,7 +110,7 @@ pub(super) struct Shared<'a> {
 }
 
 impl Item<'_> {
-    pub(super) fn put(self, shared: &Shared<'_>, store: &str) -> Result<Write, ApiError> {
+    pub(super) fn put(self, shared: &Shared<'_>, store: &StoreHandle) -> Result<Write, ApiError> {
         let json = self.value.map_or("null", RawValue::get).as_bytes();
         if !vocabulary::is_shallow(json) {
             let max = vocabulary::JSON_DEPTH_MAX;
@@ -123,7 +123,11 @@ impl Item<'_> {
         Ok(Write { change: Change::Put { value, format: Format::Json, ttl }, ..write })
     }
 
-    pub(super) fn delete(self, shared: &Shared<'_>, store: &str) -> Result<Write, ApiError> {
+    pub(super) fn delete(
+        self,
+        shared: &Shared<'_>,
+        store: &StoreHandle,
+    ) -> Result<Write, ApiError> {
         Ok(self.delete_or_put(shared, store)?.0)
     }
 
@@ -131,9 +135,9 @@ impl Item<'_> {
     fn delete_or_put(
         self,
         shared: &Shared<'_>,
-        store: &str,
+        store: &StoreHandle,
     ) -> Result<(Write, Option<Duration>), ApiError> {
-        let key = vocabulary::key(self.key.as_ref().map_or("", |it| &it.0), store)?;
+        let key = store.key(self.key.as_ref().map_or("", |it| &it.0))?;
         let options = self.options.unwrap_or_default();
         let options = Options {
             concurrency: options.concurrency.map(|it| it.0),

@@ -1,7 +1,7 @@
 //! Keeps web pages away from the API: a browser on a developer's machine reaches the sidecar's
 //! port as easily as the application does.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use hyper::{
     HeaderMap, StatusCode,
@@ -18,6 +18,8 @@ use crate::ApiError;
 pub struct Protection {
     /// Host names under which the sidecar may be addressed, besides this machine's own.
     pub hosts: Vec<String>,
+    /// Whether it may be addressed by any IP address, because others can reach it by several.
+    pub any_address: bool,
     /// Origins of web pages that may call, or `*` for any.
     pub origins: Vec<String>,
     /// What every caller must know.
@@ -91,12 +93,17 @@ impl Protection {
     fn admit_host(&self, authority: &str) -> Result<(), ApiError> {
         let name = host_of(authority);
         let known = |it: &str| it.eq_ignore_ascii_case(name);
+        // A web page can make a name of its own stand for our address, but no address of its own.
+        let is_address = || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        if self.any_address && is_address() {
+            return Ok(());
+        }
         if LOOPBACK_HOSTS.iter().copied().any(known) || self.hosts.iter().any(|it| known(it)) {
             return Ok(());
         }
         let message = format!("this sidecar does not answer to the name {name:?}");
         Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "ERR_HOST_NOT_ALLOWED", message)
-            .hint("call it as localhost, or name the host in --allowed-hosts"))
+            .hint("call it as localhost on this machine, or name the host in --allowed-hosts"))
     }
 }
 

@@ -22,8 +22,17 @@ pub(super) enum Route {
 impl Route {
     /// Matches the path as it was sent, cleaned like a file path but not decoded; each part that
     /// is a name is decoded once, when it is known to be one.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such route, a name cannot be decoded, or cleaning would make one key of
+    /// another: `a//b` is not `a/b`.
     pub(super) fn of(method: &Method, path: &str) -> Result<Route, ApiError> {
-        let segments = clean(path);
+        let (segments, is_key_clean) = clean(path);
+        let key_of = |segments: &[&str]| match is_key_clean {
+            true => decode(&segments.join("/")),
+            false => Err(untidy(path)),
+        };
         let save = method == Method::POST || method == Method::PUT;
         Ok(match segments.as_slice() {
             ["v1.0", "state", store] if save => Route::Save { store: decode(store)? },
@@ -33,10 +42,10 @@ impl Route {
             }
             // Differs from Dapr: a key may contain a plain `/`; there it has to be sent as `%2F`.
             ["v1.0", "state", store, key @ ..] if !key.is_empty() && method == Method::GET => {
-                Route::Get { store: decode(store)?, key: decode(&key.join("/"))? }
+                Route::Get { store: decode(store)?, key: key_of(key)? }
             }
             ["v1.0", "state", store, key @ ..] if !key.is_empty() && method == Method::DELETE => {
-                Route::Delete { store: decode(store)?, key: decode(&key.join("/"))? }
+                Route::Delete { store: decode(store)?, key: key_of(key)? }
             }
             ["v1.0", "healthz"] if method == Method::GET => Route::Health,
             ["v1.0", "healthz", "outbound"] if method == Method::GET => Route::OutboundHealth,
@@ -55,19 +64,30 @@ impl Route {
     }
 }
 
-/// The segments of a path without empty ones, `.` and `..`. Source: Dapr's router.
-fn clean(path: &str) -> Vec<&str> {
+/// The segments of a path without empty ones, `.` and `..`, and whether that left alone what comes
+/// after the name of a store. Source: Dapr's router.
+fn clean(path: &str) -> (Vec<&str>, bool) {
+    /// `v1.0`, `state` and the store.
+    const BEFORE_KEY: usize = 3;
     let mut segments = Vec::with_capacity(5);
+    let mut is_key_clean = true;
+    let path = path.strip_suffix('/').unwrap_or(path);
     for segment in path.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => {
-                segments.pop();
-            }
-            _ => segments.push(segment),
+        if !matches!(segment, "" | "." | "..") {
+            segments.push(segment);
+            continue;
+        }
+        is_key_clean &= segments.len() < BEFORE_KEY;
+        if segment == ".." {
+            segments.pop();
         }
     }
-    segments
+    (segments, is_key_clean)
+}
+
+fn untidy(path: &str) -> ApiError {
+    ApiError::malformed(format!("the key in {path:?} has an empty part, or one of dots alone"))
+        .hint("percent-encode the key: / as %2F, . as %2E")
 }
 
 /// In Dapr everything unknown is a call of another application, and so is this answer.

@@ -33,7 +33,7 @@ pub(super) async fn get(front: &Front, store: &str, key: &str, parts: &Parts) ->
     let mut shared = shared(parts)?;
     vocabulary::take_ttl(&mut shared.metadata)?;
     let read = Read {
-        key: vocabulary::key(key, store.name())?,
+        key: store.key(key)?,
         consistency: shared.options.consistency()?,
         metadata: shared.metadata,
     };
@@ -62,7 +62,7 @@ pub(super) async fn delete(front: &Front, store: &str, key: &str, parts: &Parts)
     let write = Write {
         consistency: shared.options.consistency()?,
         precondition: shared.options.precondition(etag)?,
-        ..Write::delete(vocabulary::key(key, store.name())?)
+        ..Write::delete(store.key(key)?)
     };
     store.delete(&Write { metadata: shared.metadata, ..write }).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
@@ -79,7 +79,7 @@ pub(super) async fn save(front: &Front, store: &str, parts: &Parts, body: &mut I
         ApiError::malformed(e).hint(hint)
     })?;
     check_len(items.len())?;
-    let put = |it: Option<Item<'_>>| it.unwrap_or_default().put(&shared, store.name());
+    let put = |it: Option<Item<'_>>| it.unwrap_or_default().put(&shared, &store);
     let mut writes: Vec<Write> = items.into_iter().map(put).collect::<Result<_, _>>()?;
     apply_conditions(&mut writes, &parts.headers)?;
     let written = store.save(&writes).await?;
@@ -116,7 +116,7 @@ pub(super) async fn get_many(
     metadata.extend(shared.metadata);
     vocabulary::take_ttl(&mut metadata)?;
     let read = |it: &json::Text<'_>| {
-        let key = vocabulary::key(&it.0, store.name())?;
+        let key = store.key(&it.0)?;
         Ok(Read { key, consistency, metadata: metadata.clone() })
     };
     let reads: Vec<Read> = keys.iter().map(read).collect::<Result<_, ApiError>>()?;
@@ -154,8 +154,8 @@ pub(super) async fn transact(
         item.metadata = Some(Map(merged(&common, item.metadata)));
         let operation = it.operation.map(|it| it.0).unwrap_or_default();
         writes.push(match &*operation {
-            "upsert" => item.put(&shared, store.name())?,
-            "delete" => item.delete(&shared, store.name())?,
+            "upsert" => item.put(&shared, &store)?,
+            "delete" => item.delete(&shared, &store)?,
             other => return Err(unknown_operation(other)),
         });
     }

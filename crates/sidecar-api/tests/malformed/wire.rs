@@ -1,7 +1,7 @@
 //! Requests that are broken before anybody asks what they mean.
 
 use super::{
-    BODY_BYTES_MAX, BODY_READ, BULK_PATH, CANARY_PATH, Expected, MALFORMED, NO_ROUTE, Row, SAVE,
+    BODY_BYTES_MAX, BODY_READ, BULK_PATH, CANARY_PATH, Expected, MALFORMED, NO_ROUTE, Row,
     STORE_PATH, TOO_MANY_BYTES, TRANSACTION_PATH,
 };
 use crate::support::connection::request;
@@ -24,19 +24,19 @@ pub(super) fn keys_in_paths() -> Vec<Row> {
         path("%1F in a key", "GET", "%1F", "control character"),
         path("%7C%7C in a key", "GET", "other%7C%7Ccanary", "can't contain '||'"),
         path("|| in a path", "GET", "other||canary", "can't contain '||'"),
-        Row::new("a key too long", request("GET", &target, &[], ""), 400, "ERR_STATE_GET", "bytes"),
+        Row::new("a key too long", request("GET", &target, &[], ""), 400, MALFORMED, "bytes"),
         Row::new(
             "a key too long to delete",
             request("DELETE", &target, &[], ""),
             400,
-            "ERR_STATE_DELETE",
+            MALFORMED,
             "bytes",
         ),
         Row::new(
             "a key too long to save",
             request("POST", STORE_PATH, &[], format!(r#"[{{"key":"{long}"}}]"#)),
             400,
-            SAVE,
+            MALFORMED,
             "bytes",
         ),
         Row::new(

@@ -86,9 +86,10 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Resul
 }
 
 fn run(database: &Database, woken: &Receiver<()>, behind: &AtomicBool) {
-    let mut connection = None;
+    let (mut connection, mut generation) = (None, database.generation());
     while woken.recv().is_ok() {
-        if connection.is_none() {
+        if connection.is_none() || generation != database.generation() {
+            generation = database.generation();
             connection = database
                 .open_checkpointer()
                 .inspect_err(|e| warn!(error = %e, "cannot checkpoint"))

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::{
     checkpointer::{Checkpointer, checkpoint},
-    database::{Database, while_busy},
+    database::{Database, FileId, while_busy},
     settings::Kind,
 };
 
@@ -69,8 +69,13 @@ impl Committer {
     pub(super) fn start(database: Arc<Database>, connection: Connection) -> Result<Committer> {
         let (sender, messages) = mpsc::channel(QUEUE_LEN_MAX);
         let checkpointer = Checkpointer::start(&database)?;
-        let reopen_at = Instant::now();
-        let mut writer = Writer { database, connection: Some(connection), reopen_at, checkpointer };
+        let mut writer = Writer {
+            file: database.file_id(),
+            database,
+            connection: Some(connection),
+            reopen_at: Instant::now(),
+            checkpointer,
+        };
         thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || writer.run(messages))
@@ -157,6 +162,8 @@ struct Writer {
     database: Arc<Database>,
     /// `None` after the disk has failed, until the database could be opened again.
     connection: Option<Connection>,
+    /// The file that `connection` is open on.
+    file: Option<FileId>,
     reopen_at: Instant,
     checkpointer: Checkpointer,
 }
@@ -248,9 +255,18 @@ impl Writer {
     }
 
     /// The connection, opened again if the disk failed a while ago.
+    ///
+    /// A file that was deleted or replaced can still be written, and nobody would ever see what
+    /// was: whatever is at its path now is opened instead.
     fn connection(&mut self) -> Result<&Connection, Failed> {
+        if self.connection.is_some() && self.database.file_id() != self.file {
+            error!(file = self.database.label(), "somebody has deleted or replaced the file");
+            self.connection = None;
+        }
         if self.connection.is_none() {
             self.connection = Some(self.reopen()?);
+            self.file = self.database.file_id();
+            self.database.begin_generation();
             info!(file = self.database.label(), "opened again");
         }
         Ok(self.connection.as_ref().expect("opened above"))

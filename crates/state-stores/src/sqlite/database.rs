@@ -1,8 +1,9 @@
 //! Opening a database file, and what SQLite's errors mean for a caller.
 
 use std::{
-    fs::OpenOptions,
-    os::unix::fs::OpenOptionsExt,
+    fs::{self, OpenOptions},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -27,12 +28,33 @@ const WAL_LEN_MAX: i64 = 64 << 20;
 pub(super) struct Database {
     pub(super) settings: Settings,
     pub(super) statements: Statements,
+    /// How often the database was opened anew: connections from before are of no use.
+    generation: AtomicU64,
 }
+
+/// Which file a path leads to: its device and its number there.
+pub(super) type FileId = (u64, u64);
 
 impl Database {
     pub(super) fn new(settings: Settings) -> Database {
         let statements = Statements::new(&settings.state_table, &settings.metadata_table);
-        Database { settings, statements }
+        Database { settings, statements, generation: AtomicU64::new(0) }
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Makes all connections that are open useless.
+    pub(super) fn begin_generation(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The file that is there now, to be compared with the one that was opened.
+    pub(super) fn file_id(&self) -> Option<FileId> {
+        let path = self.settings.target.path()?;
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
     }
 
     /// Opens the connection that writes, creating file and tables if need be.
@@ -118,7 +140,7 @@ impl Database {
     /// read-only disk can be read.
     fn migrate(&self, connection: &Connection) -> rusqlite::Result<()> {
         if self.level(connection)? >= Some(MIGRATION_LEVEL) {
-            return Ok(());
+            return self.index(connection);
         }
         connection.execute_batch("BEGIN EXCLUSIVE")?;
         let migrated = connection
@@ -129,6 +151,16 @@ impl Database {
             connection.execute_batch("ROLLBACK")?;
         }
         migrated
+    }
+
+    /// Makes the sweeper's index in a file that Dapr has made.
+    fn index(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let exists =
+            connection.query_row(&self.statements.index_exists, [], |row| row.get::<_, bool>(0))?;
+        if exists || connection.is_readonly(MAIN_DB)? {
+            return Ok(());
+        }
+        connection.execute_batch(&self.statements.create_index)
     }
 
     /// The level of migration that the file says it has reached; `None` without tables.

@@ -15,7 +15,8 @@ const CONNECTIONS_MAX: usize = 4;
 #[derive(Debug)]
 pub(super) struct Readers {
     database: Arc<Database>,
-    idle: Mutex<Vec<Connection>>,
+    /// With the generation of the database that each belongs to.
+    idle: Mutex<Vec<(u64, Connection)>>,
     permits: Arc<Semaphore>,
 }
 
@@ -43,10 +44,14 @@ impl Readers {
         })?;
         let readers = self.clone();
         blocking(move || {
-            let idle = readers.idle.lock().pop();
-            let connection = idle.map_or_else(|| readers.database.open_reader(), Ok)?;
+            let generation = readers.database.generation();
+            let idle = readers.idle.lock().pop().filter(|(it, _)| *it == generation);
+            let connection = match idle {
+                Some((_, connection)) => connection,
+                None => readers.database.open_reader()?,
+            };
             let result = work(&readers.database, &connection);
-            readers.idle.lock().push(connection);
+            readers.idle.lock().push((generation, connection));
             drop(permit);
             result
         })

@@ -11,6 +11,8 @@ pub(super) const MIGRATION_LEVEL: u32 = 1;
 #[derive(Debug)]
 pub(super) struct Statements {
     pub(super) create_tables: String,
+    pub(super) create_index: String,
+    pub(super) index_exists: String,
     pub(super) migration_level: String,
     pub(super) set_migration_level: String,
     pub(super) state_table_exists: String,
@@ -43,9 +45,14 @@ impl Statements {
                  expiration_time = excluded.expiration_time,
                  update_time = excluded.update_time"
         );
+        // The index is ours, under a name of our own.
+        let create_index = format!(
+            "CREATE INDEX IF NOT EXISTS steadfast_{state}_expiration
+                 ON {state} (expiration_time) WHERE expiration_time IS NOT NULL;"
+        );
         Statements {
             // Dapr inserts into the state table by position: the order of the columns is part of
-            // the layout. The index is ours, under a name of our own.
+            // the layout.
             create_tables: format!(
                 "CREATE TABLE IF NOT EXISTS {metadata} (
                      key TEXT NOT NULL PRIMARY KEY,
@@ -59,8 +66,12 @@ impl Statements {
                      expiration_time TIMESTAMP DEFAULT NULL,
                      update_time TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP
                  );
-                 CREATE INDEX IF NOT EXISTS steadfast_{state}_expiration
-                     ON {state} (expiration_time) WHERE expiration_time IS NOT NULL;"
+                 {create_index}"
+            ),
+            create_index,
+            index_exists: format!(
+                "SELECT count(*) = 1 FROM sqlite_master
+                 WHERE type = 'index' AND name = 'steadfast_{state}_expiration'"
             ),
             migration_level: format!("SELECT value FROM {metadata} WHERE key = 'migrations'"),
             set_migration_level: format!(

@@ -64,6 +64,12 @@ async fn what_dapr_wrote_is_read_and_replaced() {
     let item = store.get(&stored("app||young")).await.unwrap().unwrap();
     assert_eq!(item.expires_at, Some(UNIX_EPOCH + Duration::from_secs(32_472_144_000)));
     assert_eq!(store.get(&stored("app||old")).await.unwrap(), None);
+    let indexes: u32 = other(&path)
+        .query_row("SELECT count(*) FROM sqlite_master WHERE name LIKE 'steadfast%'", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert_eq!(indexes, 1, "the sweeper does not read the whole table");
     let write = put("x", "2").when(Precondition::Matches(ETag::new("a0").unwrap()));
     store.write(&Write { key: Key::stored("app||json"), ..write }).await.unwrap();
 }
@@ -236,6 +242,23 @@ async fn expired_rows_are_removed_and_the_thread_ends_with_the_store() {
     let weak = store.committer.downgrade();
     drop(store);
     assert!(Committer::upgrade(&weak).is_none(), "the sweeper does not keep the writer alive");
+}
+
+#[tokio::test]
+async fn a_file_that_was_deleted_is_not_written_any_more() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("state.db");
+    let store = open_file(&path).await.unwrap();
+    store.write(&put("old", "1")).await.unwrap();
+    assert_eq!(value(&store, "old").await.unwrap(), "1");
+    for suffix in ["", "-wal", "-shm"] {
+        fs::remove_file(folder.path().join(format!("state.db{suffix}"))).unwrap();
+    }
+    store.write(&put("new", "2")).await.unwrap();
+    assert_eq!(value(&store, "new").await.unwrap(), "2");
+    assert_eq!(value(&store, "old").await, None, "it went with the file");
+    let other = open_file(&path).await.unwrap();
+    assert_eq!(value(&other, "new").await.unwrap(), "2", "what was acknowledged is in the file");
 }
 
 #[tokio::test]

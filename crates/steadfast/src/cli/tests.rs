@@ -1,9 +1,8 @@
-use clap::CommandFactory;
-
 use super::*;
 
 fn serve(flags: &[&str]) -> Result<SidecarArgs, String> {
     let arguments = ["steadfast", "serve"].into_iter().chain(flags.iter().copied());
+    let arguments = Cli::with_two_dashes(arguments.map(OsString::from));
     match Cli::try_parse_from(arguments).map_err(|e| e.to_string())?.command {
         Command::Serve(args) => Ok(args),
         other => panic!("{other:?}"),
@@ -35,6 +34,19 @@ fn the_flags_that_the_stock_tools_pass_are_accepted() {
     assert!(given.contains(&("placement-host-address", false)), "{given:?}");
     assert!(given.contains(&("config", true)), "its effect will be missed");
     assert!(!given.iter().any(|(name, _)| *name == "enable-mtls"), "it says that it is off");
+}
+
+#[test]
+fn what_daprd_forgives_is_forgiven() {
+    let args = serve(&["-app-id", "a", "-dapr-http-port=3501", "-H", "3502"]).unwrap();
+    assert_eq!(args.app_id.as_deref(), Some("a"));
+    assert_eq!(args.dapr_http_port.unwrap().0, Some(3502), "the last one counts");
+    let empty = ["--app-port", "", "--app-protocol", "", "--dapr-http-port=-1"];
+    let args = serve(&empty).unwrap();
+    assert!(args.app_port.unwrap().0.is_none() && args.dapr_http_port.unwrap().0.is_none());
+    let application = ["steadfast", "run", "--", "x", "-app-id", "y"].map(OsString::from);
+    let kept = Cli::with_two_dashes(application.clone().into_iter());
+    assert_eq!(kept, application, "the application's flags are its own");
 }
 
 #[test]

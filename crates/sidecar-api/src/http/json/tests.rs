@@ -1,10 +1,21 @@
 use state::{Consistency, ETag, Precondition};
 
 use super::*;
+use crate::{Component, Service};
+
+/// A store in memory.
+fn store() -> StoreHandle {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let driver = state_stores::driver("state.in-memory").unwrap();
+    let store = runtime.block_on((driver.open)(Default::default())).unwrap();
+    let component = Component::new("s", "state.in-memory", "v1", false);
+    component.opened(store);
+    Service::new("app", [component.into()]).store("s").unwrap()
+}
 
 fn items(body: &str) -> Result<Vec<Write>, String> {
     let items: Vec<Option<Item<'_>>> = parse(body.as_bytes())?;
-    let put = |it: Option<Item<'_>>| it.unwrap_or_default().put(&Shared::default(), "s");
+    let put = |it: Option<Item<'_>>| it.unwrap_or_default().put(&Shared::default(), &store());
     items.into_iter().map(put).collect::<Result<_, _>>().map_err(|e| e.message)
 }
 

@@ -22,6 +22,10 @@ fn only_names_of_this_machine_are_answered_to() {
     assert_eq!(check(&default, &[]), 200, "HTTP/1.0 has no Host, and browsers always send one");
     let configured = Protection { hosts: vec!["cart-sidecar".to_owned()], ..default };
     assert_eq!(check(&configured, &[("host", "cart-sidecar:3500")]), 200);
+    let exposed = Protection { any_address: true, ..Protection::default() };
+    for (host, status) in [("10.0.0.7:3500", 200), ("[fd00::7]:3500", 200), ("evil.example", 421)] {
+        assert_eq!(check(&exposed, &[("host", host)]), status, "{host}");
+    }
 }
 
 #[test]

@@ -38,6 +38,16 @@ fn a_path_is_cleaned_before_it_is_decoded() {
 }
 
 #[test]
+fn cleaning_never_makes_one_key_of_another() {
+    for path in ["a//b", "a/./b", "a/../b", "../s/b", "a//", "./a", "/a"] {
+        assert_eq!(get(&format!("/v1.0/state/s/{path}")), Err(400), "{path}");
+    }
+    assert_eq!(key_of("/v1.0/state/s/a%2F%2Fb"), "a//b");
+    assert_eq!(key_of("/v1.0/state/s/a/%2E%2E/b"), "a/../b");
+    assert_eq!(key_of("/v1.0/state/s/a/"), "a", "as Dapr has it");
+}
+
+#[test]
 fn what_is_not_ours_is_not_found() {
     for path in ["/", "/v1.0/state/s", "/v1.0/invoke/app/method/m", "/v1.0/healthz/other", "*"] {
         assert_eq!(get(path), Err(404), "{path}");
