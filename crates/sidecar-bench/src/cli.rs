@@ -1,0 +1,94 @@
+//! The commands and their help. Each command's own options are in its module.
+
+use clap::{Parser, Subcommand};
+
+use crate::{durable, echo, http, memory, setup::Setup, start};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "bench-sidecar",
+    about = "Measures what the sidecar costs, next to the physical limits of the same machine",
+    after_help = "\
+Examples:
+  cargo build --release -p steadfast && cargo bench-sidecar all
+  cargo bench-sidecar http --rounds 9
+  cargo bench-sidecar durable --dir /var/lib/somewhere
+  cargo bench-sidecar memory --requests 100000 --json
+
+A missed goal is printed and is no failure: machines differ. Exit codes: 0, 1 if a request failed or
+memory grew, 2 if a flag is wrong.",
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) setup: Setup,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// From exec to the first good answer
+    ///
+    /// Starts `steadfast serve` again and again, in turn on each store, and asks for a key every
+    /// 0.1 ms until the answer is 204. `sqlite, new file` creates its database; `sqlite` finds one.
+    #[command(after_help = "\
+Examples:
+  cargo bench-sidecar start
+  cargo bench-sidecar start --samples 5 --json")]
+    Start(start::Args),
+    /// Resident memory: idle, and while requests come
+    ///
+    /// Sends reads and saves, half of each, of 10 000 keys of 1 KiB over 64 connections. The
+    /// resident memory after each quarter of the requests would show growth: from the second
+    /// quarter to the fourth, more than 4 MB is a failure. `held` is what the in-memory store keeps
+    /// by order of its clients, keys and values.
+    #[command(after_help = "\
+Examples:
+  cargo bench-sidecar memory
+  cargo bench-sidecar memory --requests 100000")]
+    Memory(memory::Args),
+    /// CPU time per request, next to a bare echo of the same bytes
+    ///
+    /// Reads and saves 10 000 keys of 1 KiB in the in-memory store, over 64 connections that are
+    /// kept open. The echo is a bare hyper server in a process of its own: it has as many workers,
+    /// reads the same requests and writes the same answers, byte for byte in length, and does
+    /// nothing else. Both get the same load in turn, several rounds of each. CPU time is user and
+    /// system time of the server's process; the ratio is the median of the rounds' ratios.
+    #[command(after_help = "\
+Examples:
+  cargo bench-sidecar http
+  cargo bench-sidecar http --rounds 9 --requests 200000")]
+    Http(http::Args),
+    /// Durable writes per second, next to what the disk can do
+    ///
+    /// Four contenders, in turn, several rounds of each, on files of one folder:
+    ///
+    ///   disk   One thread in a plain loop: append one batch that has a record of 1 KiB for each
+    ///          writer (64 KiB for 64), then fdatasync. Nobody waits for anybody, and nobody has
+    ///          to be told of anything: the limit of the disk itself.
+    ///
+    ///   log    The least that a group commit can do. 64 writers each hand over a record of 1 KiB
+    ///          and wait. One thread takes whatever waits, appends it to a file in one write, calls
+    ///          fdatasync once, and tells those writers. Nothing is indexed.
+    ///
+    ///   store  64 writers save values of 1 KiB in the SQLite store, in this process.
+    ///
+    ///   http   64 connections save values of 1 KiB with consistency strong, through a sidecar's
+    ///          HTTP API. The client has its share of the same cores.
+    ///
+    /// The last two write 10 000 keys, which are there before the first round, so every write
+    /// replaces a row. No key is written twice at the same time. The goals are held against `log`
+    /// and against `disk`.
+    #[command(verbatim_doc_comment)]
+    #[command(after_help = "\
+Examples:
+  cargo bench-sidecar durable
+  cargo bench-sidecar durable --dir /mnt/disk --seconds 10")]
+    Durable(durable::Args),
+    /// All of these in a short form, which takes a minute or two
+    All,
+    /// Be the bare server that `http` compares with
+    #[command(hide = true)]
+    Echo(echo::Args),
+}
