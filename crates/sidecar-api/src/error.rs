@@ -225,6 +225,14 @@ impl ApiError {
             .hint("it is opened again in the background: try again later")
     }
 
+    /// As `store_not_ready`, where trying again does not help.
+    pub(crate) fn store_rejected(store: &str, reason: &str) -> ApiError {
+        let message = format!("state store {store} is not ready: {reason}");
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ERR_STATE_STORE_NOT_READY", message)
+            .detail(resource_info(store))
+            .hint("correct its component file and start the sidecar again")
+    }
+
     fn no_transactions(store: &str) -> ApiError {
         ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -4,7 +4,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use state::{ETag, Error, Item, Key, Outcome, Read, Result, Store, Write, Written};
+use state::{ETag, Error, FailureKind, Item, Key, Outcome, Read, Result, Store, Write, Written};
 
 use crate::{
     ApiError, Op,
@@ -31,7 +31,7 @@ pub struct Component {
     /// Whether the sidecar counts as ready without it.
     pub optional: bool,
     store: OnceLock<Arc<dyn Store>>,
-    last_error: Mutex<Option<String>>,
+    not_open: Mutex<Status>,
 }
 
 /// Whether a component can be used.
@@ -41,6 +41,8 @@ pub enum Status {
     Opening,
     /// Could not be opened, for this reason, and is being tried again.
     Failing(String),
+    /// Cannot be opened, for this reason, until its component file is corrected.
+    Rejected(String),
     /// Open.
     Ready,
 }
@@ -61,7 +63,7 @@ impl Component {
             version: version.to_owned(),
             optional,
             store: OnceLock::new(),
-            last_error: Mutex::default(),
+            not_open: Mutex::new(Status::Opening),
         }
     }
 
@@ -71,17 +73,17 @@ impl Component {
         let _ = self.store.set(store);
     }
 
-    /// Notes why the component could not be opened this time.
+    /// Notes why the component could not be opened this time. Only what is wrong with its settings
+    /// is not going to pass.
     pub fn failed(&self, e: &Error) {
-        *self.last_error.lock() = Some(with_causes(e));
+        let invalid = matches!(e, Error::Failure(it) if it.kind() == FailureKind::Invalid);
+        let status = if invalid { Status::Rejected } else { Status::Failing };
+        *self.not_open.lock() = status(with_causes(e));
     }
 
     /// Whether it can be used.
     pub fn status(&self) -> Status {
-        if self.store.get().is_some() {
-            return Status::Ready;
-        }
-        self.last_error.lock().clone().map_or(Status::Opening, Status::Failing)
+        if self.store.get().is_some() { Status::Ready } else { self.not_open.lock().clone() }
     }
 
     /// The open store.
@@ -120,11 +122,13 @@ impl Service {
         if let Some(store) = component.store() {
             return Ok(StoreHandle { name: name.to_owned(), store: store.clone() });
         }
-        let reason = match component.status() {
-            Status::Failing(reason) => reason,
-            Status::Opening | Status::Ready => "it is being opened".to_owned(),
-        };
-        Err(ApiError::store_not_ready(name, &reason))
+        Err(match component.status() {
+            Status::Failing(reason) => ApiError::store_not_ready(name, &reason),
+            Status::Rejected(reason) => ApiError::store_rejected(name, &reason),
+            Status::Opening | Status::Ready => {
+                ApiError::store_not_ready(name, "it is being opened")
+            }
+        })
     }
 }
 
@@ -139,10 +143,8 @@ impl StoreHandle {
         if self.store.capabilities().transaction_len_max.is_some() {
             return Ok(());
         }
-        let e = Error::new(
-            state::FailureKind::Unsupported(state::Feature::Transactions),
-            "no transactions",
-        );
+        let e =
+            Error::new(FailureKind::Unsupported(state::Feature::Transactions), "no transactions");
         Err(ApiError::of(Op::Transact(&[]), &self.name, &e))
     }
 

@@ -153,6 +153,10 @@ fn component(it: &Component) -> Value {
             entry["status"] = "failing".into();
             entry["error"] = reason.into();
         }
+        Status::Rejected(reason) => {
+            entry["status"] = "rejected".into();
+            entry["error"] = reason.into();
+        }
         Status::Ready => entry["status"] = "ready".into(),
     }
     if let Some(store) = it.store() {

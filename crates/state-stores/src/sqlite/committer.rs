@@ -102,7 +102,8 @@ impl Committer {
                 format!("{QUEUE_LEN_MAX} requests wait to be written already: try again later"),
             ),
             mpsc::error::TrySendError::Closed(_) => {
-                Error::new(FailureKind::Unavailable, "the thread that writes has ended")
+                let message = "the thread that writes has ended: restart the sidecar";
+                Error::new(FailureKind::Unavailable, message)
             }
         })?;
         let lost = |_| Error::new(FailureKind::Lost, "the thread that writes ended");

@@ -80,7 +80,10 @@ const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Settings {
     pub(super) fn parse(properties: &Properties) -> Result<Settings> {
-        let fields: Fields = properties.parse().map_err(|e| invalid(e.to_string()))?;
+        let fields: Fields = properties.parse().map_err(|e| {
+            let place = e.line().map_or_else(String::new, |it| format!(" (line {it})"));
+            invalid(format!("{e}{place}"))
+        })?;
         for unknown in properties.unknown::<Fields>() {
             warn!(field = unknown.name, meant = unknown.meant, "unknown metadata field");
         }

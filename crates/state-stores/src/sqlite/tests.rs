@@ -180,6 +180,40 @@ async fn a_full_disk_refuses_writes_and_keeps_what_is_there() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_breaks_off_undoes_itself_and_not_its_neighbours() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("state.db");
+    let store = open_file(&path).await.unwrap();
+    let trigger = "CREATE TRIGGER refuse BEFORE INSERT ON state WHEN NEW.key = 'bad'
+                   BEGIN SELECT RAISE(ABORT, 'no bad keys'); END";
+    let holder = other(&path);
+    holder.execute_batch(trigger).unwrap();
+    // While the lock is held elsewhere, all of them gather for one commit.
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let broken = [put("half", "1"), put("bad", "1")];
+    let whole = [put("left", "1"), put("right", "1")];
+    let (before, single) = (put("before", "1"), put("bad", "2"));
+    let (before, broken, single, whole, ()) = tokio::join!(
+        store.write(&before),
+        store.transact(&broken),
+        store.write(&single),
+        store.transact(&whole),
+        async { holder.execute_batch("COMMIT").unwrap() },
+    );
+    assert!(before.is_ok() && whole.is_ok());
+    for error in [broken.unwrap_err(), single.unwrap_err()] {
+        assert_eq!(error.outcome(), Outcome::NotApplied);
+        assert!(error.source().unwrap().to_string().contains("no bad keys"));
+    }
+    for key in ["before", "left", "right"] {
+        assert!(value(&store, key).await.is_some(), "{key}");
+    }
+    for key in ["half", "bad"] {
+        assert_eq!(value(&store, key).await, None, "{key}");
+    }
+}
+
+#[tokio::test]
 async fn a_locked_file_is_waited_for_and_then_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("locked.db");

@@ -29,11 +29,13 @@ pub(super) fn write_all(transaction: &Transaction<'_>, writes: &[Write]) -> Resu
     run(connection, "SAVEPOINT unit").map_err(|e| transaction.explain(e))?;
     let written: Result<Vec<_>, Refusal> =
         writes.iter().map(|it| apply(connection, &database.statements, it)).collect();
-    let end = if written.is_ok() { "RELEASE unit" } else { "ROLLBACK TO unit" };
     let written = written.map_err(|e| e.explain(transaction));
-    if !connection.is_autocommit() {
-        run(connection, end).map_err(|e| transaction.explain(e))?;
+    if connection.is_autocommit() {
+        // SQLite has rolled back the whole batch, and the savepoint with it.
+        return written;
     }
+    let undone = if written.is_err() { run(connection, "ROLLBACK TO unit") } else { Ok(()) };
+    undone.and_then(|()| run(connection, "RELEASE unit")).map_err(|e| transaction.explain(e))?;
     written
 }
 

@@ -44,6 +44,7 @@ fn a_mistake_in_a_file_ends_the_start_with_its_place_and_remedy() {
             sqlite("s", "a.db").replace("connectionString", "conectionString"),
             "missing connection string: add the metadata field connectionString",
         ),
+        (sqlite("s", "a.db") + "  - {name: timeout, value: soon}\n", "(line 9)"),
         (sqlite("s", "a.db").replace("version: v1", "version: v9"), "has no version v9; write v1"),
         (sqlite("s", "a.db").replace("  metadata:\n", "  metadata\n"), "s.yaml:"),
         (
@@ -88,6 +89,22 @@ fn a_store_that_cannot_be_reached_does_not_end_the_sidecar() {
     fs::create_dir(folder.path().join("later")).unwrap();
     eventually("the store is opened", || client.save("k", "1").status == 204);
     assert_eq!(client.send("GET", "/v1.0/healthz/outbound", "").status, 204);
+}
+
+#[test]
+fn a_store_that_will_never_open_is_not_waited_for() {
+    let folder = TempDir::new().unwrap();
+    let wrong = sqlite("statestore", "s.db").replace("connectionString", "conectionString");
+    component(folder.path(), "a.yaml", &wrong.replace("spec:", "spec:\n  ignoreErrors: true"));
+    let (_sidecar, port) = Steadfast::serve(folder.path(), RESOURCES);
+    let mut client = Client::new(port);
+    let refused = client.save("k", "1");
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.body.contains("correct its component file"), "{refused:?}");
+    assert!(!refused.head.contains("retry-after"), "trying again does not help: {refused:?}");
+    let metadata = client.send("GET", "/v1.0/metadata", "").body;
+    assert!(metadata.contains(r#""status":"rejected""#), "{metadata}");
+    assert_eq!(client.send("GET", "/v1.0/healthz/outbound", "").status, 204, "it is optional");
 }
 
 #[test]
