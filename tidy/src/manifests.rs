@@ -15,10 +15,28 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("state-layers", &["state"]),
     ("state-stores", &["state", "state-config"]),
     ("state-testkit", &["state"]),
+    ("state-checker", &[]),
+    ("fault-proxy", &[]),
     ("sidecar-client", &["state"]),
     ("sidecar-api", &["state"]),
     ("sidecar-bench", &["state", "state-config", "state-stores"]),
-    ("steadfast", &["state", "state-config", "state-layers", "state-stores", "sidecar-api"]),
+    ("sidecar-verify", &["state", "state-testkit", "state-checker"]),
+    ("torture", &["state", "state-checker", "fault-proxy", "sidecar-client", "sidecar-verify"]),
+    (
+        "steadfast",
+        &[
+            "state",
+            "state-checker",
+            "state-config",
+            "state-layers",
+            "state-stores",
+            "state-testkit",
+            "fault-proxy",
+            "sidecar-api",
+            "sidecar-client",
+            "sidecar-verify",
+        ],
+    ),
 ];
 
 /// What must not reach the vocabulary: I/O, formats, runtimes.
