@@ -1,0 +1,198 @@
+//! Looks for an order of the operations in which they give the answers that were given.
+//!
+//! The algorithm is that of Wing and Gong with Lowe's improvement: try each operation that may
+//! come next, remember which sets of operations have led to which state, and never try the same
+//! pair twice. Source: G. Lowe, "Testing for linearizability", 2017.
+
+use std::collections::HashSet;
+
+use crate::{model::State, steps::Step};
+
+/// What the search came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// There is such an order.
+    Order,
+    /// There is none.
+    NoOrder,
+    /// It took too many tries to say.
+    GaveUp,
+}
+
+/// The calls and returns of steps that have no place in the order yet, by time, as a list from
+/// which a step can be taken out, and put back, in no time.
+struct Timeline {
+    next: Vec<u32>,
+    previous: Vec<u32>,
+    /// What each entry is: a step, and whether it is its return.
+    entries: Vec<(u32, bool)>,
+    /// Where each step's return is; 0 for one that need not happen.
+    returns: Vec<u32>,
+}
+
+/// A step that was given a place.
+struct Choice {
+    entry: u32,
+    before: State,
+    /// Whether nothing else needs to be tried in its place.
+    is_forced: bool,
+}
+
+/// A set of steps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Steps(Box<[u64]>);
+
+/// Looks for an order that begins in the state `start`, with at most `budget` tries. Adds the tries
+/// that it took to `tries`.
+pub(crate) fn search(steps: &[Step], start: State, budget: u64, tries: &mut u64) -> Found {
+    let mut timeline = Timeline::new(steps);
+    let mut missing = steps.iter().filter(|it| it.to.is_some()).count();
+    let mut done = Steps(vec![0; steps.len().div_ceil(64)].into());
+    let mut seen = HashSet::new();
+    let mut choices: Vec<Choice> = Vec::new();
+    let mut state = start;
+    let limit = tries.saturating_add(budget);
+    let mut at = timeline.first();
+    let mut is_fresh = true;
+    while missing > 0 {
+        *tries += 1;
+        if *tries > limit {
+            return Found::GaveUp;
+        }
+        if is_fresh {
+            is_fresh = false;
+            if let Some(entry) = timeline.looking(steps, state) {
+                choices.push(Choice { entry, before: state, is_forced: true });
+                let step = timeline.step(entry);
+                state = state.after(&steps[step].claim).expect("it fits");
+                done.flip(step);
+                missing -= 1;
+                timeline.take(entry);
+                (at, is_fresh) = (timeline.first(), true);
+                continue;
+            }
+        }
+        let candidate = timeline.call(at);
+        if let Some(step) = candidate {
+            let after = state.after(&steps[step].claim);
+            let is_optional = steps[step].to.is_none();
+            if let Some(after) = after.filter(|it| !is_optional || *it != state) {
+                done.flip(step);
+                if seen.insert((done.clone(), after)) {
+                    choices.push(Choice { entry: at, before: state, is_forced: false });
+                    state = after;
+                    missing -= usize::from(!is_optional);
+                    timeline.take(at);
+                    (at, is_fresh) = (timeline.first(), true);
+                    continue;
+                }
+                done.flip(step);
+            }
+            at = timeline.next[at as usize];
+            continue;
+        }
+        // The next operation to return cannot come after any of those before it: go back.
+        loop {
+            let Some(choice) = choices.pop() else { return Found::NoOrder };
+            let step = timeline.step(choice.entry);
+            state = choice.before;
+            done.flip(step);
+            missing += usize::from(steps[step].to.is_some());
+            timeline.put_back(choice.entry);
+            if !choice.is_forced {
+                at = timeline.next[choice.entry as usize];
+                break;
+            }
+        }
+    }
+    Found::Order
+}
+
+impl Timeline {
+    /// Entry 0 is the head of the list, and the one after the last is its end.
+    fn new(steps: &[Step]) -> Timeline {
+        let mut events = Vec::with_capacity(2 * steps.len());
+        for (i, step) in (0_u32..).zip(steps) {
+            events.push((step.from, false, i));
+            events.extend(step.to.map(|to| (to, true, i)));
+        }
+        // At one instant, calls come first: then the two may overlap, which accuses nobody wrongly.
+        events.sort_unstable();
+        let mut entries = vec![(u32::MAX, true)];
+        entries.extend(events.iter().map(|(_, is_return, step)| (*step, *is_return)));
+        entries.push((u32::MAX, true));
+        let mut returns = vec![0; steps.len()];
+        for (i, (step, is_return)) in (0_u32..).zip(&entries) {
+            if *is_return && *step != u32::MAX {
+                returns[*step as usize] = i;
+            }
+        }
+        let len = u32::try_from(entries.len()).expect("a group has fewer operations than that");
+        let next = (1..=len).collect();
+        let previous = (0..len).map(|it| it.saturating_sub(1)).collect();
+        Timeline { next, previous, entries, returns }
+    }
+
+    fn first(&self) -> u32 {
+        self.next[0]
+    }
+
+    fn step(&self, entry: u32) -> usize {
+        self.entries[entry as usize].0 as usize
+    }
+
+    /// The step that is called at `entry`; `None` if a return is there, or the end.
+    fn call(&self, entry: u32) -> Option<usize> {
+        let (step, is_return) = self.entries[entry as usize];
+        (!is_return).then_some(step as usize)
+    }
+
+    /// A step that may come next, fits the state, and changes nothing. If there is an order at all,
+    /// there is one in which it comes next: it can be moved there from wherever it is.
+    fn looking(&self, steps: &[Step], state: State) -> Option<u32> {
+        let mut at = self.first();
+        while let Some(step) = self.call(at) {
+            let claim = &steps[step].claim;
+            if claim.only_looks() && state.after(claim) == Some(state) {
+                return Some(at);
+            }
+            at = self.next[at as usize];
+        }
+        None
+    }
+
+    fn take(&mut self, entry: u32) {
+        self.unlink(entry);
+        match self.returns[self.step(entry)] {
+            0 => {}
+            it => self.unlink(it),
+        }
+    }
+
+    /// Undoes [`take`](Timeline::take), the last one first.
+    fn put_back(&mut self, entry: u32) {
+        match self.returns[self.step(entry)] {
+            0 => {}
+            it => self.link(it),
+        }
+        self.link(entry);
+    }
+
+    fn unlink(&mut self, entry: u32) {
+        let (before, after) = (self.previous[entry as usize], self.next[entry as usize]);
+        self.next[before as usize] = after;
+        self.previous[after as usize] = before;
+    }
+
+    fn link(&mut self, entry: u32) {
+        let (before, after) = (self.previous[entry as usize], self.next[entry as usize]);
+        self.next[before as usize] = entry;
+        self.previous[after as usize] = entry;
+    }
+}
+
+impl Steps {
+    fn flip(&mut self, step: usize) {
+        self.0[step / 64] ^= 1 << (step % 64);
+    }
+}
