@@ -1,0 +1,125 @@
+//! One client of a group.
+
+use fastrand::Rng;
+use state_checker::{Call, Effect, Record, Reply};
+
+use crate::{
+    Theme,
+    recorder::{Recorder, Span},
+    theme::{Chooser, Knowledge, Request},
+    workload::Numbers,
+};
+
+/// Someone who asks one thing after the other.
+#[derive(Debug)]
+pub(crate) struct Client<'a> {
+    recorder: &'a Recorder<'a>,
+    numbers: &'a Numbers,
+    group: u32,
+    theme: Theme,
+    rng: Rng,
+    /// Changes whenever the fate of an operation is not known: it may still be under way.
+    process: u32,
+    knowledge: Vec<Knowledge>,
+    etags: bool,
+}
+
+impl<'a> Client<'a> {
+    pub(crate) fn new(
+        recorder: &'a Recorder<'a>,
+        numbers: &'a Numbers,
+        group: u32,
+        theme: Theme,
+        seed: u64,
+    ) -> Client<'a> {
+        let knowledge = vec![Knowledge::default(); usize::from(theme.keys())];
+        let etags = recorder.stores.iter().all(|it| it.capabilities().etag);
+        let process = numbers.process();
+        let rng = Rng::with_seed(seed);
+        Client { recorder, numbers, group, theme, rng, process, knowledge, etags }
+    }
+
+    /// How long to wait before the next operation.
+    pub(crate) fn pause(&mut self) -> std::time::Duration {
+        self.theme.pause(&mut self.rng)
+    }
+
+    /// Asks something that fits the theme. One record for each key if it was several at once.
+    pub(crate) async fn operate(&mut self) -> Vec<Record> {
+        let request = Chooser {
+            theme: self.theme,
+            rng: &mut self.rng,
+            knowledge: &self.knowledge,
+            etags: self.etags,
+            numbers: self.numbers,
+        }
+        .request();
+        let endpoint = self.rng.usize(..self.recorder.stores.len());
+        // Writes are linearizable whatever they ask for; reads that are recorded as such must ask.
+        let reads = match &request {
+            Request::One(it) => matches!(it, Call::Get { .. }),
+            Request::Bulk(calls) => matches!(calls.first(), Some(Call::Get { .. })),
+        };
+        let strong = reads || self.rng.bool();
+        match request {
+            Request::One(call) => {
+                let (span, reply) = self.recorder.call(endpoint, &call, strong).await;
+                vec![self.record(span, call, reply)]
+            }
+            Request::Bulk(calls) => {
+                let (span, replies) = self.recorder.bulk(endpoint, &calls, strong).await;
+                calls
+                    .into_iter()
+                    .zip(replies)
+                    .map(|(it, reply)| self.record(span, it, reply))
+                    .collect()
+            }
+        }
+    }
+
+    /// Reads a key through one endpoint.
+    pub(crate) async fn look(&mut self, endpoint: usize, key: u8) -> Record {
+        let call = Call::Get { key, eventual: false };
+        let (span, reply) = self.recorder.call(endpoint, &call, true).await;
+        self.record(span, call, reply)
+    }
+
+    fn record(&mut self, span: Span, call: Call, reply: Reply) -> Record {
+        let Span { endpoint, called, returned } = span;
+        let process = self.process;
+        let record = Record { group: self.group, process, endpoint, called, returned, call, reply };
+        self.learn(&record);
+        record
+    }
+
+    fn learn(&mut self, record: &Record) {
+        if record.reply == Reply::Unknown {
+            self.process = self.numbers.process();
+        }
+        match (&record.call, &record.reply) {
+            (Call::Get { key, .. }, Reply::Found { value, etag }) => {
+                self.see(*key, etag.clone().map(|etag| (etag, *value)));
+            }
+            (_, Reply::Done { etags }) => {
+                for (change, etag) in record.changes().iter().zip(etags) {
+                    let seen = match change.effect {
+                        Effect::Put { value, .. } => etag.clone().map(|etag| (etag, value)),
+                        Effect::Delete => None,
+                    };
+                    self.see(change.key, seen);
+                }
+            }
+            _ => record.keys().for_each(|key| self.see(key, None)),
+        }
+    }
+
+    fn see(&mut self, key: u8, seen: Option<(String, u64)>) {
+        let knowledge = &mut self.knowledge[usize::from(key)];
+        if let Some(before) = knowledge.latest.take()
+            && seen.as_ref() != Some(&before)
+        {
+            knowledge.outdated = Some(before);
+        }
+        knowledge.latest = seen;
+    }
+}

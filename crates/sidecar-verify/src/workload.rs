@@ -1,0 +1,210 @@
+//! Many clients on many groups of keys.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use fastrand::Rng;
+use futures::{StreamExt, future::join_all, stream};
+use state::Store;
+use state_checker::{Record, Reply};
+
+use crate::{Theme, Time, client::Client, recorder::Recorder};
+
+/// What a workload is like.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What all keys begin with: letters, digits and dashes.
+    pub prefix: String,
+    /// What all choices are made from.
+    pub seed: u64,
+    /// What the groups are for, in turn.
+    pub themes: Vec<Theme>,
+    /// How many groups of keys are worked on, one after the other.
+    pub groups: u32,
+    /// How many of them at once.
+    pub groups_at_once: usize,
+    /// How many clients contend for each.
+    pub clients: usize,
+    /// How many operations a group has before it is left in peace. The longer a history, the less
+    /// any one of its operations tells.
+    pub operations: usize,
+    /// The clients of a group ask at the same moments, this far apart; `None` for as fast as they
+    /// are answered.
+    pub pace: Option<Duration>,
+    /// After which an answer is no longer waited for, and the outcome is unknown.
+    pub timeout: Duration,
+    /// For how long values are stored that are to stay, if the store can.
+    pub lifetime: Option<Duration>,
+    /// How many bytes values have besides their number.
+    pub filling: usize,
+}
+
+/// How far a workload has come, for whoever watches.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Set to end it early: clients finish what they have begun.
+    pub stop: AtomicBool,
+    /// Operations that were answered, or given up.
+    pub operations: AtomicU64,
+    /// Those of which the outcome is not known.
+    pub unknown: AtomicU64,
+    /// Those that were refused for another reason than a condition.
+    pub not_applied: AtomicU64,
+    /// Groups that are done.
+    pub groups: AtomicU32,
+}
+
+/// A plan, and the stores to carry it out on. All stores are ways to the same data.
+#[derive(Debug)]
+pub struct Workload {
+    /// The ways to the data.
+    pub stores: Vec<Arc<dyn Store>>,
+    /// The clock of the records.
+    pub time: Arc<dyn Time>,
+    /// What to do.
+    pub plan: Plan,
+    /// How far it has come.
+    pub progress: Arc<Progress>,
+    /// What makes processes and values differ.
+    numbers: Numbers,
+}
+
+/// Numbers that are given out once.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers {
+    processes: AtomicU32,
+    values: AtomicU64,
+}
+
+/// How often a last read is tried before it is left out.
+const LAST_READ_TRIES: usize = 5;
+
+impl Numbers {
+    pub(crate) fn process(&self) -> u32 {
+        self.processes.fetch_add(1, Relaxed)
+    }
+
+    pub(crate) fn value(&self) -> u64 {
+        self.values.fetch_add(1, Relaxed) + 1
+    }
+}
+
+impl Workload {
+    /// A workload that has not begun.
+    pub fn new(stores: Vec<Arc<dyn Store>>, time: Arc<dyn Time>, plan: Plan) -> Workload {
+        let (progress, numbers) = (Arc::default(), Numbers::default());
+        Workload { stores, time, plan, progress, numbers }
+    }
+
+    /// Works until all groups are done, or somebody wants it to stop. Returns the records of each
+    /// group that was begun.
+    pub async fn run(&self) -> BTreeMap<u32, Vec<Record>> {
+        let groups = (0..self.plan.groups).map(|group| async move {
+            if self.progress.stop.load(Relaxed) {
+                return (group, Vec::new());
+            }
+            let records = self.work_on(group).await;
+            self.progress.groups.fetch_add(1, Relaxed);
+            (group, records)
+        });
+        let done = stream::iter(groups).buffer_unordered(self.plan.groups_at_once);
+        done.filter(|(_, records)| std::future::ready(!records.is_empty())).collect().await
+    }
+
+    /// What `group` is for.
+    pub fn theme(&self, group: u32) -> Theme {
+        self.plan.themes[group as usize % self.plan.themes.len()]
+    }
+
+    /// The keys of `group`, as applications call them.
+    pub fn keys(&self, group: u32) -> impl Iterator<Item = String> {
+        let prefix = self.prefix_of(group);
+        (0..self.theme(group).keys()).map(move |key| format!("{prefix}-{key}"))
+    }
+
+    /// Reads every key of `group` through every store: what is there when all is quiet.
+    pub async fn look_at(&self, group: u32) -> Vec<Record> {
+        let recorder = self.recorder(group);
+        let theme = self.theme(group);
+        let mut client = Client::new(&recorder, &self.numbers, group, theme, self.plan.seed);
+        let mut records = Vec::new();
+        for key in 0..theme.keys() {
+            for endpoint in 0..self.stores.len() {
+                for _ in 0..LAST_READ_TRIES {
+                    let record = client.look(endpoint, key).await;
+                    self.count(&record);
+                    let failed = matches!(record.reply, Reply::Unknown | Reply::NotApplied);
+                    records.push(record);
+                    if !failed {
+                        break;
+                    }
+                }
+            }
+        }
+        records
+    }
+
+    fn prefix_of(&self, group: u32) -> String {
+        format!("{}-{group}", self.plan.prefix)
+    }
+
+    fn recorder(&self, group: u32) -> Recorder<'_> {
+        Recorder {
+            time: &*self.time,
+            stores: &self.stores,
+            prefix: self.prefix_of(group),
+            timeout: self.plan.timeout,
+            lifetime: self.plan.lifetime,
+            filling: self.plan.filling,
+        }
+    }
+
+    async fn work_on(&self, group: u32) -> Vec<Record> {
+        let recorder = self.recorder(group);
+        let theme = self.theme(group);
+        let mut seeds = Rng::with_seed(self.plan.seed ^ (u64::from(group) << 32));
+        let operations = self.plan.operations * theme.share_of_operations() / 100;
+        let begun = AtomicU64::new(0);
+        let clients = (0..self.plan.clients).map(|_| {
+            let client = Client::new(&recorder, &self.numbers, group, theme, seeds.u64(..));
+            self.drive(client, &begun, operations as u64)
+        });
+        let mut records: Vec<Record> = join_all(clients).await.into_iter().flatten().collect();
+        records.extend(self.look_at(group).await);
+        records
+    }
+
+    async fn drive(&self, mut client: Client<'_>, begun: &AtomicU64, max: u64) -> Vec<Record> {
+        let mut records = Vec::new();
+        while begun.fetch_add(1, Relaxed) < max && !self.progress.stop.load(Relaxed) {
+            if let Some(pace) = self.plan.pace {
+                let pace = u64::try_from(pace.as_nanos()).expect("a pace is short").max(1);
+                let wait = pace - self.time.now() % pace;
+                self.time.sleep(Duration::from_nanos(wait)).await;
+            }
+            let pause = client.pause();
+            if !pause.is_zero() {
+                self.time.sleep(pause).await;
+            }
+            let answered = client.operate().await;
+            answered.iter().for_each(|it| self.count(it));
+            records.extend(answered);
+        }
+        records
+    }
+
+    fn count(&self, record: &Record) {
+        self.progress.operations.fetch_add(1, Relaxed);
+        match record.reply {
+            Reply::Unknown => self.progress.unknown.fetch_add(1, Relaxed),
+            Reply::NotApplied => self.progress.not_applied.fetch_add(1, Relaxed),
+            _ => 0,
+        };
+    }
+}
