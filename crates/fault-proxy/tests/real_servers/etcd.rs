@@ -1,0 +1,105 @@
+//! A plain etcd of one member, through its JSON gateway.
+
+use std::{
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    path::Path,
+    process::Command,
+};
+
+use fault_proxy::{AtMark, Fault, Proxy};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::process::{Kind, PATIENCE, Process, free_address};
+
+/// `key`, `old` and `new` in Base64.
+const KEY: &str = "a2V5";
+const OLD: &str = "b2xk";
+const NEW: &str = "bmV3";
+
+struct Etcd;
+
+impl Kind for Etcd {
+    const PROGRAM: &str = "etcd";
+    const PACKAGE: &str = "etcd-server";
+
+    fn configure(command: &mut Command, address: SocketAddr, folder: &Path) {
+        let (client, peer) = (format!("http://{address}"), format!("http://{}", free_address()));
+        command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
+        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+        command.args(["--initial-cluster", &format!("default={peer}"), "--logger", "zap"]);
+        command.arg("--data-dir").arg(folder.join("data"));
+    }
+
+    async fn answers(address: SocketAddr) -> bool {
+        get(address).await.is_ok()
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_reply_is_lost_is_applied_and_unanswered() {
+    let etcd = Process::start::<Etcd>().await;
+    let proxy = Proxy::start(etcd.address()).await.unwrap();
+    put(proxy.address(), OLD).await.unwrap();
+    // A read is not concerned.
+    proxy.set(Fault::OnMark { mark: b"/v3/kv/put".into(), then: AtMark::LoseReply });
+    assert_eq!(get(proxy.address()).await.unwrap().as_deref(), Some(OLD));
+    assert_eq!(put(proxy.address(), NEW).await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    assert_eq!(get(etcd.address()).await.unwrap().as_deref(), Some(NEW));
+    assert_eq!(proxy.counts().hit, 1);
+}
+
+#[tokio::test]
+async fn acknowledged_writes_survive_kill_9_and_clients_connect_again() {
+    let mut etcd = Process::start::<Etcd>().await;
+    let proxy = Proxy::start(etcd.address()).await.unwrap();
+    assert_eq!(get(proxy.address()).await.unwrap(), None);
+    put(proxy.address(), NEW).await.unwrap();
+    let mut idle = TcpStream::connect(proxy.address()).await.unwrap();
+    request(&mut idle, "range", "{}").await.unwrap();
+    etcd.kill();
+    let mut rest = Vec::new();
+    let ended = timeout(PATIENCE, idle.read_to_end(&mut rest)).await;
+    // With the end of the stream or with a reset.
+    drop(ended.expect("the connection stays open"));
+    assert!(get(proxy.address()).await.is_err());
+    etcd.restart::<Etcd>().await;
+    assert_eq!(get(proxy.address()).await.unwrap().as_deref(), Some(NEW));
+}
+
+async fn put(address: SocketAddr, value: &str) -> io::Result<()> {
+    let body = format!(r#"{{"key":"{KEY}","value":"{value}"}}"#);
+    exchange(address, "put", &body).await.map(drop)
+}
+
+async fn get(address: SocketAddr) -> io::Result<Option<String>> {
+    let reply = exchange(address, "range", &format!(r#"{{"key":"{KEY}"}}"#)).await?;
+    let value = reply.split_once(r#""value":""#).and_then(|(_, it)| it.split_once('"'));
+    Ok(value.map(|(it, _)| it.to_owned()))
+}
+
+/// The whole of a good answer.
+async fn exchange(address: SocketAddr, method: &str, body: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    request(&mut stream, method, body).await?;
+    let mut reply = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut reply)).await.expect("no answer")?;
+    match reply.starts_with("HTTP/1.1 200 ") {
+        true => Ok(reply),
+        false if reply.is_empty() => Err(ErrorKind::UnexpectedEof.into()),
+        false => Err(io::Error::other(reply)),
+    }
+}
+
+async fn request(stream: &mut TcpStream, method: &str, body: &str) -> io::Result<()> {
+    let head = format!(
+        "POST /v3/kv/{method} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + body).as_bytes()).await
+}
