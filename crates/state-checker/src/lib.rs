@@ -10,6 +10,7 @@
 //!
 //! This crate performs no I/O and knows no clock: a history can be judged anywhere, and again.
 
+mod accusation;
 mod counterexample;
 mod direct;
 mod history;

@@ -2,9 +2,10 @@
 
 use crate::KEYS_PER_GROUP_MAX;
 
-/// What one key has: nothing, a value by its number, or anything at all.
+/// What one key has: nothing, a value by its number, or not known.
 ///
-/// Every write stores a value of its own, so a value stands for its version.
+/// Every write stores a value of its own, so a value stands for its version. Values are numbered by
+/// the calls of their writes, so that one number says which of them can have been there at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Content(u32);
 
@@ -47,17 +48,33 @@ pub(crate) enum Claim {
 impl Content {
     pub(crate) const NOTHING: Content = Content(0);
     /// What nobody has written.
-    pub(crate) const FOREIGN: Content = Content(u32::MAX - 1);
-    const ANYTHING: Content = Content(u32::MAX);
+    pub(crate) const FOREIGN: Content = Content(Content::UNKNOWN - 1);
+    /// The bit that makes the others the number of values that it may be.
+    const UNKNOWN: u32 = 1 << 31;
 
     /// The content for the `i`-th value of a history.
     pub(crate) fn value(i: usize) -> Content {
-        let number = u32::try_from(i + 1).ok().filter(|it| *it < u32::MAX - 1);
+        let number = u32::try_from(i + 1).ok().filter(|it| *it < Content::FOREIGN.0);
         Content(number.expect("a history has fewer values than that"))
     }
 
+    /// Nothing, or one of the first `len` values.
+    fn unknown(len: usize) -> Content {
+        Content(Content::UNKNOWN | (Content::value(len).0 - 1))
+    }
+
+    /// Which value it is, if it is one.
+    pub(crate) fn number(self) -> Option<usize> {
+        let is_value = self != Content::NOTHING && self.0 < Content::FOREIGN.0;
+        is_value.then(|| self.0 as usize - 1)
+    }
+
+    fn is_unknown(self) -> bool {
+        self.0 & Content::UNKNOWN != 0
+    }
+
     fn may_be(self, other: Content) -> bool {
-        self == other || self == Content::ANYTHING
+        self == other || (self.is_unknown() && other.0 <= self.0 & !Content::UNKNOWN)
     }
 }
 
@@ -73,7 +90,7 @@ impl Need {
     fn may_fail(self, content: Content) -> bool {
         match self {
             Need::Anything => false,
-            _ if content == Content::ANYTHING => true,
+            _ if content.is_unknown() => true,
             Need::Nothing => content != Content::NOTHING,
             Need::This(it) => content != it,
         }
@@ -83,8 +100,16 @@ impl Need {
 impl State {
     /// Every key is absent.
     pub(crate) const EMPTY: State = State([Content::NOTHING; KEYS_PER_GROUP_MAX]);
-    /// Nothing is known.
-    pub(crate) const ANYTHING: State = State([Content::ANYTHING; KEYS_PER_GROUP_MAX]);
+
+    /// Nothing is known but that only the first `len` values can have been written.
+    pub(crate) fn unknown(len: usize) -> State {
+        State([Content::unknown(len); KEYS_PER_GROUP_MAX])
+    }
+
+    /// A number that only this state has.
+    pub(crate) fn bits(self) -> u128 {
+        self.0.iter().fold(0, |bits, it| bits << 32 | u128::from(it.0))
+    }
 
     /// The state after an operation, if the operation can have happened in this one.
     pub(crate) fn after(self, claim: &Claim) -> Option<State> {
@@ -127,3 +152,6 @@ impl Claim {
         matches!(self, Claim::Saw(..) | Claim::Refused(_))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,29 +18,34 @@ pub(crate) struct Step {
     pub(crate) record: usize,
 }
 
-/// Gives each value of a group a small number.
+/// The values of a group, by the calls of their writes.
 #[derive(Debug, Default)]
-struct Numbering(HashMap<u64, usize>);
+pub(crate) struct Values {
+    numbers: HashMap<u64, usize>,
+    /// When each can have been written first, and which record says so. Last come those whose
+    /// write was refused; what only a condition names, nobody has written.
+    writers: Vec<(u64, usize)>,
+}
 
 /// What the records claim. Operations that did nothing and tell nothing are left out, as are
 /// eventual reads, which may tell of the past.
-pub(crate) fn steps(records: &[Record], limits: &Limits) -> Vec<Step> {
-    let mut numbers = Numbering::default();
+pub(crate) fn steps(records: &[Record], limits: &Limits) -> (Vec<Step>, Values) {
+    let mut values = Values::of(records);
     let mut steps = Vec::with_capacity(records.len());
     for (i, record) in records.iter().enumerate() {
-        let Some(claim) = numbers.claim(record) else { continue };
+        let Some(claim) = values.claim(record) else { continue };
         let to = (!matches!(claim, Claim::Maybe(_))).then_some(record.returned);
         steps.push(Step { claim, from: record.called, to, record: i });
-        steps.extend(expiries(i, record, limits, &mut numbers));
+        steps.extend(expiries(i, record, limits, &mut values));
     }
-    steps
+    (steps, values)
 }
 
 /// The ends of the values that a record has stored for a time.
 ///
 /// A value's time begins between the call and the reply, and it may go no sooner than its time
 /// after the former, and no later than its time, and the lateness allowed, after the latter.
-fn expiries(i: usize, record: &Record, limits: &Limits, numbers: &mut Numbering) -> Vec<Step> {
+fn expiries(i: usize, record: &Record, limits: &Limits, values: &mut Values) -> Vec<Step> {
     let to = match record.reply {
         Reply::Done { .. } => Some(record.returned),
         Reply::Unknown => None,
@@ -51,25 +56,55 @@ fn expiries(i: usize, record: &Record, limits: &Limits, numbers: &mut Numbering)
         let ttl = ttl_ms.saturating_mul(1_000_000);
         let from = record.called.saturating_add(ttl).saturating_sub(limits.expiry_early_ns);
         let to = to.map(|it| it.saturating_add(ttl).saturating_add(limits.expiry_late_ns));
-        let claim = Claim::Expired(it.key, numbers.of(value));
+        let claim = Claim::Expired(it.key, values.number(value));
         Some(Step { claim, from, to, record: i })
     };
     record.changes().iter().filter_map(expiry).collect()
 }
 
-impl Numbering {
-    fn of(&mut self, value: u64) -> Content {
-        let next = self.0.len();
-        Content::value(*self.0.entry(value).or_insert(next))
+impl Values {
+    fn of(records: &[Record]) -> Values {
+        let first = |it: &Record| match it.reply {
+            Reply::Done { .. } | Reply::Unknown => it.called,
+            _ => u64::MAX,
+        };
+        let mut by_call: Vec<_> = records.iter().zip(0..).collect();
+        by_call.sort_by_key(|(it, _)| first(it));
+        let mut values = Values::default();
+        for (record, i) in by_call {
+            for change in record.changes() {
+                let Effect::Put { value, .. } = change.effect else { continue };
+                values.number(value);
+                if values.writers.len() < values.numbers.len() {
+                    values.writers.push((first(record), i));
+                }
+            }
+        }
+        values
+    }
+
+    /// How many values can have been there before `time`: those whose write had been called.
+    pub(crate) fn before(&self, time: u64) -> usize {
+        self.writers.partition_point(|(called, _)| *called < time)
+    }
+
+    /// Which record wrote it, or tried to.
+    pub(crate) fn writer(&self, content: Content) -> Option<usize> {
+        self.writers.get(content.number()?).map(|(_, record)| *record)
+    }
+
+    fn number(&mut self, value: u64) -> Content {
+        let next = self.numbers.len();
+        Content::value(*self.numbers.entry(value).or_insert(next))
     }
 
     fn claim(&mut self, record: &Record) -> Option<Claim> {
-        let edits = |it: &mut Numbering| it.edits(record.changes());
+        let edits = |it: &mut Values| it.edits(record.changes());
         Some(match (&record.call, &record.reply) {
             (_, Reply::NotApplied) | (Call::Get { .. }, Reply::Unknown) => return None,
             (Call::Get { eventual: true, .. }, _) => return None,
             (Call::Get { key, .. }, Reply::Found { value, .. }) => {
-                Claim::Saw(*key, self.of(*value))
+                Claim::Saw(*key, self.number(*value))
             }
             (Call::Get { key, .. }, Reply::Foreign { .. }) => Claim::Saw(*key, Content::FOREIGN),
             (Call::Get { key, .. }, _) => Claim::Saw(*key, Content::NOTHING),
@@ -87,11 +122,11 @@ impl Numbering {
         let needs = match &change.condition {
             Condition::Any => Need::Anything,
             Condition::Absent => Need::Nothing,
-            Condition::Matches { value: Some(it), .. } => Need::This(self.of(*it)),
+            Condition::Matches { value: Some(it), .. } => Need::This(self.number(*it)),
             Condition::Matches { value: None, .. } => Need::This(Content::FOREIGN),
         };
         let leaves = match change.effect {
-            Effect::Put { value, .. } => self.of(value),
+            Effect::Put { value, .. } => self.number(value),
             Effect::Delete => Content::NOTHING,
         };
         Edit { key: change.key, needs, leaves }

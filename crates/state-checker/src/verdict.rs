@@ -93,7 +93,8 @@ pub struct Report {
 
 impl Default for Limits {
     /// Nothing goes early, a second late and half of one for a busy machine, and a million tries,
-    /// which take less than a second.
+    /// which take less than a second and 60 MB. Clean histories of 300 operations by ten clients
+    /// take 700 on average, and the worst of 500 on two keys took 74 thousand.
     fn default() -> Limits {
         Limits { expiry_early_ns: 0, expiry_late_ns: 1_500_000_000, tries_max: 1_000_000 }
     }
@@ -113,16 +114,23 @@ pub fn check(history: &History, limits: &Limits) -> Report {
 }
 
 /// Judges the records of one group, in whatever order. Adds the tries that it took to `tries`.
+///
+/// They must be such as [`History::read`] accepts, and no two writes may store one value.
+///
+/// # Panics
+///
+/// If there are more keys than a group can have.
 pub fn check_group(records: &[Record], limits: &Limits, tries: &mut u64) -> Verdict {
     if let Some(violation) = direct::check(records) {
         return Verdict::Illegal(Box::new(violation));
     }
-    let steps = steps(records, limits);
+    let (steps, values) = steps(records, limits);
     match search(&steps, State::EMPTY, limits.tries_max, tries) {
         Found::Order => Verdict::Legal,
         Found::GaveUp => Verdict::Exhausted,
         Found::NoOrder => {
-            Verdict::Illegal(Box::new(counterexample::of(records, steps, limits.tries_max)))
+            let violation = counterexample::of(records, steps, &values, limits.tries_max);
+            Verdict::Illegal(Box::new(violation))
         }
     }
 }
@@ -169,3 +177,6 @@ impl fmt::Display for Invariant {
         write!(f, "{self:?}")
     }
 }
+
+#[cfg(test)]
+mod tests;
