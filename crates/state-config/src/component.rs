@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     context::Context,
-    key_prefix::KeyPrefix,
+    key_prefix::{self, KeyPrefix},
     manifest::{Entry, Manifest, Origin},
     problem::{Problem, Report, printable},
     properties::{Properties, PropertyError},
@@ -92,7 +92,7 @@ pub(crate) fn resolve(
     report: &mut Report,
 ) -> Option<Component> {
     let properties = properties(manifest, stores, context, report);
-    let key_prefix = key_prefix(manifest, &properties, report);
+    let key_prefix = key_prefix(manifest, &properties, context, report);
     if !report.problems.is_empty() {
         return None;
     }
@@ -151,9 +151,11 @@ fn value(
 
 /// Fills in `{uuid}`, `{podName}`, `{namespace}` and `{appID}`.
 fn expand(text: &str, context: &Context) -> Result<String, Unresolved> {
-    let mut text = text.to_owned();
-    while text.contains("{uuid}") {
-        text = text.replacen("{uuid}", &Uuid::new_v4().to_string(), 1);
+    let mut pieces = text.split("{uuid}");
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        text.push_str(&Uuid::new_v4().to_string());
+        text.push_str(piece);
     }
     if text.contains("{podName}") {
         let Some(pod) = context.variable("POD_NAME") else {
@@ -189,7 +191,12 @@ fn variable(name: &str, context: &Context) -> Result<String, Unresolved> {
     secrets::variable(name, context)
 }
 
-fn key_prefix(manifest: &Manifest, properties: &Properties, report: &mut Report) -> KeyPrefix {
+fn key_prefix(
+    manifest: &Manifest,
+    properties: &Properties,
+    context: &Context,
+    report: &mut Report,
+) -> KeyPrefix {
     let Some(value) = properties.get("keyPrefix") else {
         return KeyPrefix::default();
     };
@@ -203,9 +210,14 @@ fn key_prefix(manifest: &Manifest, properties: &Properties, report: &mut Report)
         }
     };
     match &key_prefix {
-        KeyPrefix::Name if manifest.name.contains("||") => {
-            let message = "`keyPrefix` is `name`, and the component's name contains `||`";
+        KeyPrefix::Name if key_prefix::check(&manifest.name).is_err() => {
+            let message =
+                "`keyPrefix` is `name`, and the component's name contains `||`, or ends in `|`";
             report.problem(place, message, "give the component a name without it");
+        }
+        KeyPrefix::Namespace if context.namespace.as_ref().is_some_and(|it| it.contains("||")) => {
+            let message = "`keyPrefix` is `namespace`, and the namespace contains `||`";
+            report.problem(place, message, "set `NAMESPACE` to a name without it");
         }
         KeyPrefix::Literal(literal) if literal != value => {
             let message = "`keyPrefix` is used in lower case";

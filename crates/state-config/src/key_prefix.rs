@@ -15,13 +15,18 @@ pub enum KeyPrefix {
     Namespace,
     /// Nothing at all: everyone who uses the database shares keys.
     None,
-    /// The same text for everyone. Does not contain `||`, and may be empty.
+    /// The same text for everyone. Does not contain `||` or end in `|`, and may be empty.
     Literal(String),
 }
 
-/// A key prefix contains `||`, which separates it from the key.
+/// Why a text cannot be put before keys: it would not be clear where it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyPrefixError;
+pub enum KeyPrefixError {
+    /// It contains `||`, which separates it from the key.
+    Separator,
+    /// It ends in `|`: with the key `b`, `a|` would be the same as `a` with the key `|b`.
+    HalfSeparator,
+}
 
 impl KeyPrefix {
     /// Understands the value of the metadata field `keyPrefix`; upper case becomes lower case, as
@@ -33,8 +38,7 @@ impl KeyPrefix {
             "name" => Ok(KeyPrefix::Name),
             "namespace" => Ok(KeyPrefix::Namespace),
             "none" => Ok(KeyPrefix::None),
-            _ if value.contains(SEPARATOR) => Err(KeyPrefixError),
-            _ => Ok(KeyPrefix::Literal(value)),
+            _ => check(&value).map(|()| KeyPrefix::Literal(value)),
         }
     }
 
@@ -57,9 +61,29 @@ impl KeyPrefix {
     }
 }
 
+/// Checks that what stands before `||` can be told from what follows, whatever the key is.
+///
+/// Differs from Dapr: it takes a prefix that ends in `|`.
+pub(crate) fn check(prefix: &str) -> Result<(), KeyPrefixError> {
+    if prefix.contains(SEPARATOR) {
+        return Err(KeyPrefixError::Separator);
+    }
+    if prefix.ends_with('|') {
+        return Err(KeyPrefixError::HalfSeparator);
+    }
+    Ok(())
+}
+
 impl fmt::Display for KeyPrefixError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`keyPrefix` contains `||`, which separates the prefix from the key")
+        f.write_str(match self {
+            KeyPrefixError::Separator => {
+                "`keyPrefix` contains `||`, which separates the prefix from the key"
+            }
+            KeyPrefixError::HalfSeparator => {
+                "`keyPrefix` ends in `|`, and `||` separates the prefix from the key"
+            }
+        })
     }
 }
 

@@ -33,7 +33,14 @@ fn what_is_unknown_is_left_out() {
 
 #[test]
 fn the_separator_is_refused_in_a_literal() {
-    assert_eq!(KeyPrefix::parse("a||b"), Err(KeyPrefixError));
-    assert_eq!(KeyPrefix::parse("||"), Err(KeyPrefixError));
+    assert_eq!(KeyPrefix::parse("a||b"), Err(KeyPrefixError::Separator));
+    assert_eq!(KeyPrefix::parse("||"), Err(KeyPrefixError::Separator));
     assert!(KeyPrefix::parse("a|b").is_ok());
+}
+
+#[test]
+fn a_literal_that_ends_in_half_a_separator_is_refused() {
+    assert_eq!(KeyPrefix::parse("a|"), Err(KeyPrefixError::HalfSeparator));
+    assert_eq!(KeyPrefix::parse("|"), Err(KeyPrefixError::HalfSeparator));
+    assert!(KeyPrefix::parse("|a").is_ok());
 }

@@ -428,6 +428,29 @@ fn templates_are_filled_in() {
 }
 
 #[test]
+fn prefixes_that_keys_could_continue_are_refused() {
+    let check = |name: &str, key_prefix: &str, namespace: &str| {
+        let text = with_metadata(&format!("  - {{name: keyPrefix, value: {key_prefix:?}}}"));
+        let text = text.replace("name: store", &format!("name: {name:?}"));
+        let context = Context { namespace: Some(namespace.to_owned()), ..context() };
+        load_files(&[("f.yaml", &text)], &context).1.components.len()
+    };
+    assert_eq!(check("store|", "name", "prod"), 0);
+    assert_eq!(check("store", "shop|", "prod"), 0);
+    assert_eq!(check("store", "namespace", "prod||x"), 0);
+    assert_eq!(check("store|", "appid", "prod||x"), 1);
+    assert_eq!(check("|store", "name", "prod|"), 1);
+    assert_eq!(check("store", "namespace", "prod|"), 1);
+}
+
+#[test]
+fn a_file_full_of_templates_is_filled_in_at_once() {
+    let text = with_metadata(&format!("  - {{name: a, value: \"{}\"}}", "{uuid}".repeat(150_000)));
+    let (_directory, resources) = load_files(&[("f.yaml", &text)], &context());
+    assert_eq!(resources.components[0].properties.get("a").unwrap().len(), 150_000 * 36);
+}
+
+#[test]
 fn only_variables_on_the_list_may_be_read_if_there_is_one() {
     let mut context = context();
     context.environment.insert("DAPR_ENV_KEYS".to_owned(), "APP_HOST OTHER".to_owned());

@@ -583,8 +583,8 @@ spec:
              that nobody is misled",
             "problem: f.yaml:8:5: `keyPrefix` contains `||`, which separates the prefix from the \
              key; write a prefix without it; it is added",
-            "problem: f.yaml:24:5: `keyPrefix` is `name`, and the component's name contains \
-             `||`; give the component a name without it",
+            "problem: f.yaml:24:5: `keyPrefix` is `name`, and the component's name contains `||`, or \
+             ends in `|`; give the component a name without it",
             "b state.redis: keyprefix=Shop",
         ],
     ),
