@@ -1,15 +1,21 @@
 //! The HTTP front: HTTP/1.1 and cleartext HTTP/2 on one port.
 //!
-//! [`serve`] accepts connections; `route` finds what a request asks for; `state_api` and
+//! [`serve`] accepts connections, and [`respond`] answers a request of one; `route` finds what a request asks for; `state_api` and
 //! `system_api` answer it. Nothing here decides what a request means for the data: that is for
 //! `vocabulary`, and for the layers of the store.
 
 use std::{
-    convert::Infallible, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+    convert::Infallible, fmt::Display, future::Future, panic::AssertUnwindSafe, sync::Arc,
+    time::Duration,
 };
 
+use bytes::Bytes;
 use futures::FutureExt;
-use hyper::{body::Incoming, http::request::Parts, service::service_fn};
+use hyper::{
+    body::{Body, Incoming},
+    http::request::Parts,
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{
@@ -25,6 +31,7 @@ use tokio::{
 use tracing::{debug, error, warn};
 
 use self::{
+    body::Content,
     reply::{Reply, Response},
     route::Route,
     timed::{Activity, Timed},
@@ -187,7 +194,11 @@ async fn serve_connection(front: Arc<Front>, stream: TcpStream, watcher: Watcher
 }
 
 /// Answers one request, whatever happens: a panic in here must not cost others their connection.
-async fn respond(front: &Front, parts: &Parts, body: &mut Incoming) -> Response {
+pub async fn respond(
+    front: &Front,
+    parts: &Parts,
+    body: &mut (impl Body<Data = Bytes, Error: Display> + Send + Unpin),
+) -> Response {
     let answered = AssertUnwindSafe(answer(front, parts, body)).catch_unwind().await;
     match answered {
         Ok(Ok(response)) => response,
@@ -199,7 +210,7 @@ async fn respond(front: &Front, parts: &Parts, body: &mut Incoming) -> Response 
     }
 }
 
-async fn answer(front: &Front, parts: &Parts, body: &mut Incoming) -> Reply {
+async fn answer(front: &Front, parts: &Parts, body: &mut impl Content) -> Reply {
     front.protection.admit(parts)?;
     let route = Route::of(&parts.method, parts.uri.path())?;
     front.protection.authenticate(&route, &parts.headers)?;

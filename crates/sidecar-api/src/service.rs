@@ -148,6 +148,22 @@ impl StoreHandle {
         Err(ApiError::of(Op::Transact(&[]), &self.name, &e))
     }
 
+    /// Refuses a transaction of this many operations if it is too long, before more than its length
+    /// is known.
+    pub fn check_transaction_len(&self, count: usize) -> Result<(), ApiError> {
+        let max = self.store.capabilities().transaction_len_max.unwrap_or_default();
+        let max = max.min(vocabulary::BULK_LEN_MAX);
+        if count <= max {
+            return Ok(());
+        }
+        let message = format!(
+            "the transaction contains {count} operations, which is more than what the state store \
+             supports: {max}"
+        );
+        let e = Error::new(FailureKind::TooManyOperations { count, max }, message);
+        Err(ApiError::of(Op::Transact(&[]), &self.name, &e))
+    }
+
     /// Makes a key of what the application sent for one.
     ///
     /// # Errors

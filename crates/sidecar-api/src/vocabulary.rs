@@ -9,13 +9,18 @@ use state::{Consistency, ETag, Key, KeyError, Metadata, Precondition};
 
 use crate::ApiError;
 
-/// The most items in one bulk request. A transaction is bounded by its store.
+/// The most items in one request. A transaction is bounded by its store, too.
 pub(crate) const BULK_LEN_MAX: usize = 10_000;
 
 /// How deep a JSON value may be nested.
 ///
 /// Differs from Dapr: it has no such limit, though stores with JSON columns do.
 pub(crate) const JSON_DEPTH_MAX: usize = 64;
+
+/// What the metadata of a whole request may hold. Each of its items gets a copy, and there may be
+/// [`BULK_LEN_MAX`] of them. Our own bound; the longest that is in use is a partition key.
+const SHARED_METADATA_LEN_MAX: usize = 16;
+const SHARED_METADATA_BYTES_MAX: usize = 4 << 10;
 
 const TTL: &str = "ttlInSeconds";
 
@@ -90,6 +95,19 @@ pub(crate) fn key(text: &str, store: &str) -> Result<Key, ApiError> {
                 .hint("use keys without characters below U+0020")
         }
     })
+}
+
+/// Refuses metadata that is too large to be copied for each item of a request.
+pub(crate) fn check_shared(metadata: &Metadata) -> Result<(), ApiError> {
+    let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if metadata.len() <= SHARED_METADATA_LEN_MAX && bytes <= SHARED_METADATA_BYTES_MAX {
+        return Ok(());
+    }
+    Err(ApiError::too_large(format!(
+        "the metadata of a request takes {SHARED_METADATA_LEN_MAX} entries and \
+         {SHARED_METADATA_BYTES_MAX} bytes at most"
+    ))
+    .hint("send only the names that the store knows"))
 }
 
 /// Takes `ttlInSeconds` out of `metadata`. Zero or less is "never", as is an empty text.

@@ -1,6 +1,6 @@
 //! Bytes off the wire: bodies, and the pieces of a URL.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap, fmt::Display};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -15,8 +15,13 @@ use percent_encoding::percent_decode_str;
 use super::Limits;
 use crate::ApiError;
 
+/// The body of a request, wherever it comes from.
+pub(super) trait Content: Body<Data = Bytes, Error: Display> + Send + Unpin {}
+
+impl<B: Body<Data = Bytes, Error: Display> + Send + Unpin> Content for B {}
+
 /// Reads a whole body.
-pub(super) async fn read(body: &mut Incoming, limits: &Limits) -> Result<Bytes, ApiError> {
+pub(super) async fn read(body: &mut impl Content, limits: &Limits) -> Result<Bytes, ApiError> {
     let max = limits.body_bytes_max;
     if body.size_hint().lower() > max as u64 {
         return Err(too_large(max));
@@ -58,7 +63,7 @@ pub(super) async fn discard(body: &mut Incoming, limits: &Limits) {
 }
 
 /// The next piece of the body; `None` at its end.
-async fn frame(body: &mut Incoming, limits: &Limits) -> Result<Option<Bytes>, ApiError> {
+async fn frame(body: &mut impl Content, limits: &Limits) -> Result<Option<Bytes>, ApiError> {
     loop {
         let waited = tokio::time::timeout(limits.body_idle_timeout, body.frame()).await;
         let Ok(frame) = waited else {
@@ -108,18 +113,16 @@ fn decode_form(text: &str) -> Option<Cow<'_, str>> {
 /// The parameters of a query string, decoded. The first of several with one name counts.
 pub(super) fn parameters(
     query: Option<&str>,
-) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, ApiError> {
-    let Some(query) = query.filter(|it| !it.is_empty()) else { return Ok(Vec::new()) };
-    let mut parameters: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
+) -> Result<BTreeMap<Cow<'_, str>, Cow<'_, str>>, ApiError> {
+    let mut parameters = BTreeMap::new();
+    let query = query.unwrap_or_default();
     for pair in query.split('&').filter(|it| !it.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (Some(name), Some(value)) = (decode_form(name), decode_form(value)) else {
             return Err(ApiError::malformed(format!("{pair:?} in the URL cannot be decoded"))
                 .hint("percent-encode the UTF-8 bytes of names and values in URLs"));
         };
-        if !parameters.iter().any(|(it, _)| *it == name) {
-            parameters.push((name, value));
-        }
+        parameters.entry(name).or_insert(value);
     }
     Ok(parameters)
 }

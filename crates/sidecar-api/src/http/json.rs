@@ -9,14 +9,14 @@ use std::{borrow::Cow, fmt, marker::PhantomData, time::Duration};
 use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer,
-    de::{self, IgnoredAny, MapAccess, Visitor},
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 use state::{Change, Format, Metadata, Write};
 
 use crate::{
     ApiError, StoreHandle,
-    vocabulary::{self, Options},
+    vocabulary::{self, BULK_LEN_MAX, Options},
 };
 
 /// Defines a struct of optional fields that is read in Go's manner.
@@ -79,7 +79,7 @@ go_struct! {
 go_struct! {
     /// The body of a bulk get.
     struct GetMany<'a> {
-        keys: Vec<Text<'a>>,
+        keys: List<Text<'a>>,
         parallelism: i64,
         metadata: Map,
     }
@@ -88,7 +88,7 @@ go_struct! {
 go_struct! {
     /// The body of a transaction.
     struct Transaction<'a> {
-        operations: Vec<Operation<'a>>,
+        operations: List<Operation<'a>>,
         metadata: Map,
     }
 }
@@ -98,6 +98,16 @@ go_struct! {
         operation: Text<'a>,
         request: Item<'a>,
     }
+}
+
+/// A list of which no more is kept than a request may have: an element takes 3 bytes of a body,
+/// and many times that once it is read.
+#[derive(Debug)]
+pub(super) struct List<T> {
+    /// The first of the elements, up to [`BULK_LEN_MAX`].
+    pub(super) kept: Vec<T>,
+    /// How many there are in all.
+    pub(super) len: usize,
 }
 
 /// What a request gives to all its items.
@@ -150,6 +160,40 @@ impl Item<'_> {
         let ttl = vocabulary::take_ttl(&mut metadata)?;
         let write = Write::delete(key).when(options.precondition(etag)?);
         Ok((Write { consistency: options.consistency()?, metadata, ..write }, ttl))
+    }
+}
+
+impl<T> Default for List<T> {
+    fn default() -> List<T> {
+        List { kept: Vec::new(), len: 0 }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<List<T>, D::Error> {
+        struct Elements<T>(List<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Elements<T> {
+            type Value = List<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a sequence")
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(mut self, mut seq: S) -> Result<List<T>, S::Error> {
+                while self.0.kept.len() < BULK_LEN_MAX {
+                    let Some(element) = seq.next_element()? else { break };
+                    self.0.kept.push(element);
+                }
+                self.0.len = self.0.kept.len();
+                while seq.next_element::<IgnoredAny>()?.is_some() {
+                    self.0.len += 1;
+                }
+                Ok(self.0)
+            }
+        }
+
+        deserializer.deserialize_seq(Elements(List::default()))
     }
 }
 
@@ -247,8 +291,12 @@ pub(super) fn parse<'a, T: Deserialize<'a> + Default>(body: &'a [u8]) -> Result<
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err("EOF: the body is empty".to_owned());
     }
-    let parsed: Result<Option<T>, _> = serde_json::from_slice(body);
-    parsed.map(Option::unwrap_or_default).map_err(|e| e.to_string())
+    let parsed: Option<T> = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    // In fields that nobody knows, serde_json passes over any bytes.
+    if let Err(e) = std::str::from_utf8(body) {
+        return Err(format!("invalid unicode code point at byte {}", e.valid_up_to()));
+    }
+    Ok(parsed.unwrap_or_default())
 }
 
 /// If the body is a JSON string, the text in it: `requests.post(url, json="[...]")`, as the

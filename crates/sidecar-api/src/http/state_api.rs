@@ -3,7 +3,6 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::{
     HeaderMap, StatusCode,
-    body::Incoming,
     header::{ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH},
     http::request::Parts,
 };
@@ -13,8 +12,8 @@ use state::{Metadata, Precondition, Read, Result as StateResult, Write, Written}
 
 use super::{
     Front,
-    body::{self, parameters},
-    json::{self, GetMany, Item, Map, Shared, Transaction},
+    body::{self, Content, parameters},
+    json::{self, GetMany, Item, List, Map, Shared, Transaction},
     reply::{self, Reply, Response},
 };
 use crate::{
@@ -68,19 +67,24 @@ pub(super) async fn delete(front: &Front, store: &str, key: &str, parts: &Parts)
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
-pub(super) async fn save(front: &Front, store: &str, parts: &Parts, body: &mut Incoming) -> Reply {
+pub(super) async fn save(
+    front: &Front,
+    store: &str,
+    parts: &Parts,
+    body: &mut impl Content,
+) -> Reply {
     let store = front.sidecar.service.store(store)?;
     let shared = shared(parts)?;
     let body = body::read(body, &front.limits).await?;
     let inner = json::unwrap_string(&body);
     let text = inner.as_deref().map_or(&body[..], str::as_bytes);
-    let items: Vec<Option<Item<'_>>> = json::parse(text).map_err(|e| {
+    let items: List<Option<Item<'_>>> = json::parse(text).map_err(|e| {
         let hint = hint(text, r#"send an array of items: [{"key": "k", "value": 1}]"#);
         ApiError::malformed(e).hint(hint)
     })?;
-    check_len(items.len())?;
+    check_len(items.len)?;
     let put = |it: Option<Item<'_>>| it.unwrap_or_default().put(&shared, &store);
-    let mut writes: Vec<Write> = items.into_iter().map(put).collect::<Result<_, _>>()?;
+    let mut writes: Vec<Write> = items.kept.into_iter().map(put).collect::<Result<_, _>>()?;
     apply_conditions(&mut writes, &parts.headers)?;
     let written = store.save(&writes).await?;
     let preferred = prefers_representation(&parts.headers);
@@ -100,7 +104,7 @@ pub(super) async fn get_many(
     front: &Front,
     store: &str,
     parts: &Parts,
-    body: &mut Incoming,
+    body: &mut impl Content,
 ) -> Reply {
     let store = front.sidecar.service.store(store)?;
     let shared = shared(parts)?;
@@ -111,15 +115,16 @@ pub(super) async fn get_many(
             .hint(r#"send an object with the keys: {"keys": ["a", "b"]}"#)
     })?;
     let keys = body.keys.unwrap_or_default();
-    check_len(keys.len())?;
+    check_len(keys.len)?;
     let mut metadata = body.metadata.unwrap_or_default().0;
     metadata.extend(shared.metadata);
     vocabulary::take_ttl(&mut metadata)?;
+    vocabulary::check_shared(&metadata)?;
     let read = |it: &json::Text<'_>| {
         let key = store.key(&it.0)?;
         Ok(Read { key, consistency, metadata: metadata.clone() })
     };
-    let reads: Vec<Read> = keys.iter().map(read).collect::<Result<_, ApiError>>()?;
+    let reads: Vec<Read> = keys.kept.iter().map(read).collect::<Result<_, ApiError>>()?;
     let answers = if reads.is_empty() { Vec::new() } else { store.get_many(&reads).await };
     let items: Vec<_> = reads.iter().zip(&answers).map(|(it, answer)| found(it, answer)).collect();
     let mut body = serde_json::to_vec(&items).expect("strings and valid JSON only");
@@ -131,7 +136,7 @@ pub(super) async fn transact(
     front: &Front,
     store: &str,
     parts: &Parts,
-    body: &mut Incoming,
+    body: &mut impl Content,
 ) -> Reply {
     let store = front.sidecar.service.store(store)?;
     store.check_transactions()?;
@@ -147,9 +152,11 @@ pub(super) async fn transact(
     };
     let body: Transaction<'_> = json::parse(&body).map_err(malformed)?;
     let common = body.metadata.unwrap_or_default().0;
+    vocabulary::check_shared(&common)?;
     let operations = body.operations.unwrap_or_default();
-    let mut writes = Vec::with_capacity(operations.len());
-    for it in operations {
+    store.check_transaction_len(operations.len)?;
+    let mut writes = Vec::with_capacity(operations.len);
+    for it in operations.kept {
         let mut item = it.request.unwrap_or_default();
         item.metadata = Some(Map(merged(&common, item.metadata)));
         let operation = it.operation.map(|it| it.0).unwrap_or_default();
@@ -187,6 +194,7 @@ fn shared(parts: &Parts) -> Result<Shared<'_>, ApiError> {
     }
     in_headers.check()?;
     in_query.check()?;
+    vocabulary::check_shared(&metadata)?;
     Ok(Shared { options: in_query.or(&in_headers), metadata })
 }
 

@@ -1,10 +1,10 @@
 //! Health, metadata, shutdown.
 
-use hyper::{HeaderMap, StatusCode, body::Incoming};
+use hyper::{HeaderMap, StatusCode};
 
 use super::{
     Front,
-    body::{self, parameters},
+    body::{self, Content, parameters},
     reply::{self, Reply, Response},
 };
 use crate::{ApiError, Sidecar, Stop};
@@ -16,8 +16,8 @@ pub(super) fn health(sidecar: &Sidecar, query: Option<&str>) -> Reply {
         return Err(not_ready("ERR_HEALTH_NOT_READY", message));
     }
     let parameters = parameters(query)?;
-    let asked = parameters.iter().find(|(name, _)| name == "appid");
-    if asked.is_some_and(|(_, app_id)| *app_id != sidecar.identity.app_id) {
+    let asked = parameters.get("appid");
+    if asked.is_some_and(|app_id| *app_id != sidecar.identity.app_id) {
         let message = "dapr app-id does not match";
         return Err(ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -46,7 +46,7 @@ pub(super) fn metadata(sidecar: &Sidecar) -> Response {
     reply::json(StatusCode::OK, format!("{}\n", sidecar.metadata()))
 }
 
-pub(super) async fn set_metadata(front: &Front, name: &str, body: &mut Incoming) -> Reply {
+pub(super) async fn set_metadata(front: &Front, name: &str, body: &mut impl Content) -> Reply {
     let body = body::read(body, &front.limits).await?;
     let value = String::from_utf8(body.to_vec())
         .map_err(|_| ApiError::malformed("the body is not UTF-8"))?;

@@ -51,3 +51,14 @@ fn depth_is_counted_outside_of_strings() {
     assert!(!is_shallow(nested(JSON_DEPTH_MAX + 1).as_bytes()));
     assert!(is_shallow(format!(r#"["{}", "\"{}"]"#, "[".repeat(99), "{".repeat(99)).as_bytes()));
 }
+
+#[test]
+fn metadata_that_each_item_copies_is_small() {
+    let check = |len: usize, value: &str| {
+        check_shared(&(0..len).map(|i| (i.to_string(), value.to_owned())).collect())
+    };
+    assert!(check(SHARED_METADATA_LEN_MAX, "v").is_ok());
+    assert!(check(SHARED_METADATA_LEN_MAX + 1, "").is_err());
+    assert!(check(1, &"v".repeat(SHARED_METADATA_BYTES_MAX - 1)).is_ok());
+    assert!(check(1, &"v".repeat(SHARED_METADATA_BYTES_MAX)).is_err());
+}

@@ -204,6 +204,11 @@ pub(super) fn conditions() -> Vec<Row> {
     ]
 }
 
+/// A body with more metadata than every item could have a copy of.
+fn with_metadata(list: &str) -> String {
+    format!(r#"{{"{list}":[],"metadata":{{"a":"{}"}}}}"#, "v".repeat(5000))
+}
+
 pub(super) fn bulk_gets() -> Vec<Row> {
     let get = |name, body: &str, says| {
         Row::new(name, request("POST", BULK_PATH, &[], body), 400, MALFORMED, says)
@@ -227,6 +232,13 @@ pub(super) fn bulk_gets() -> Vec<Row> {
             400,
             MALFORMED,
             "unrecognized consistency model",
+        ),
+        Row::new(
+            "bulk: much metadata",
+            request("POST", BULK_PATH, &[], with_metadata("keys")),
+            413,
+            MALFORMED,
+            "metadata of a request",
         ),
         Row::new(
             "bulk: 10 001 keys",
@@ -283,6 +295,20 @@ pub(super) fn transactions() -> Vec<Row> {
         operation("transaction: unknown operation", r#"{"operation":"insert","request":{}}"#),
         operation("transaction: operation in upper case", r#"{"operation":"Upsert"}"#),
         operation("transaction: no operation", r#"{"request":{"key":"k"}}"#),
+        Row::new(
+            "transaction: much metadata",
+            request("POST", TRANSACTION_PATH, &[], with_metadata("operations")),
+            413,
+            MALFORMED,
+            "metadata of a request",
+        ),
+        Row::new(
+            "much metadata in the query",
+            request("POST", &format!("{STORE_PATH}?{}", "metadata.".repeat(500)), &[], "[]"),
+            413,
+            MALFORMED,
+            "metadata of a request",
+        ),
         Row::new(
             "transaction: 10 001 operations",
             post(&format!(r#"{{"operations":[{many}{last}]}}"#)),

@@ -14,9 +14,9 @@ fn store() -> StoreHandle {
 }
 
 fn items(body: &str) -> Result<Vec<Write>, String> {
-    let items: Vec<Option<Item<'_>>> = parse(body.as_bytes())?;
+    let items: List<Option<Item<'_>>> = parse(body.as_bytes())?;
     let put = |it: Option<Item<'_>>| it.unwrap_or_default().put(&Shared::default(), &store());
-    items.into_iter().map(put).collect::<Result<_, _>>().map_err(|e| e.message)
+    items.kept.into_iter().map(put).collect::<Result<_, _>>().map_err(|e| e.message)
 }
 
 fn value(body: &str) -> String {
@@ -82,4 +82,21 @@ fn errors_name_the_field_and_the_place() {
     check(r#"[{"key":"k"}] []"#, "trailing characters");
     check(r#"[{"value":1}]"#, "\"key\" is a required field");
     check("[null]", "\"key\" is a required field");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused_also_where_nobody_looks() {
+    let check = |body: &[u8]| parse::<Transaction<'_>>(body).unwrap_err();
+    assert_eq!(check(b"{\"more\":\"\xff\"}"), "invalid unicode code point at byte 9");
+    assert!(check(b"{\"operations\":null,\"more\":[{\"\xc3\":1}]}").starts_with("invalid unicode"));
+    assert!(check(b"{\"m\":{\"a\xff\":\"\"}}").starts_with("invalid unicode"));
+}
+
+#[test]
+fn a_list_keeps_no_more_than_a_request_may_have() {
+    let body = format!("[{}{{}}]", "{},".repeat(99_999));
+    let list: List<Item<'_>> = parse(body.as_bytes()).unwrap();
+    assert_eq!((list.kept.len(), list.len), (BULK_LEN_MAX, 100_000));
+    let list: List<Item<'_>> = parse(b"[{},{}]").unwrap();
+    assert_eq!((list.kept.len(), list.len), (2, 2));
 }
