@@ -34,6 +34,17 @@ pub struct Component {
     not_open: Mutex<Status>,
 }
 
+/// How much the values of one bulk get may take: a short request must not fill the memory.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// How many keys are read before it is looked how much their values take.
+const READ_AT_ONCE: usize = 32;
+
+fn too_much() -> Error {
+    let message = "not read: the values of the keys before it take 64 MiB; ask for fewer at once";
+    Error::new(FailureKind::Invalid, message)
+}
+
 /// Whether a component can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -187,8 +198,20 @@ impl StoreHandle {
     }
 
     /// Reads keys: the i-th answer is to the i-th read, and one that fails does not fail others.
+    /// Once the values take [`ANSWER_BYTES_MAX`], no more are read, and the rest fail.
     pub async fn get_many(&self, reads: &[Read]) -> Vec<Result<Option<Item>>> {
-        self.store.get_many(reads).await
+        let mut answers = Vec::with_capacity(reads.len());
+        let mut bytes = 0;
+        for some in reads.chunks(READ_AT_ONCE) {
+            if bytes >= ANSWER_BYTES_MAX {
+                answers.extend(some.iter().map(|_| Err(too_much())));
+                continue;
+            }
+            let found = self.store.get_many(some).await;
+            bytes += found.iter().flatten().flatten().map(|it| it.value.len()).sum::<usize>();
+            answers.extend(found);
+        }
+        answers
     }
 
     /// Saves items, each on its own, and returns their new versions.

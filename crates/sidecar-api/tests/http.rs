@@ -346,6 +346,19 @@ async fn expired_value_reads_as_absent() {
 }
 
 #[tokio::test]
+async fn bulk_get_does_not_read_more_than_fits() {
+    let mut api = Api::new().await;
+    let large = format!("\"{}\"", "x".repeat(3 << 20));
+    assert_eq!(api.save(&format!(r#"[{{"key":"large","value":{large}}}]"#)).await.status, 204);
+    let keys = vec!["large"; 100];
+    let answers = api.bulk(&json!(keys).to_string()).await;
+    let answers = answers.as_array().unwrap();
+    assert_eq!(answers.len(), 100);
+    assert!(answers[..32].iter().all(|it| it["error"].is_null()));
+    assert!(answers[32..].iter().all(|it| it["error"].as_str().unwrap().contains("64 MiB")));
+}
+
+#[tokio::test]
 async fn bulk_get_answers_every_key_in_order() {
     let mut api = Api::new().await;
     api.save(r#"[{"key":"a","value":{"x": 1.10}},{"key":"b","value":null}]"#).await;
