@@ -39,6 +39,18 @@ fn each_group_is_judged_alone() {
 }
 
 #[test]
+fn keys_without_transactions_are_judged_alone() {
+    let key = |it: u64| (it % 4) as u8;
+    let unknown = (0..12).map(|it| put(0, 0, key(it), it, Reply::Unknown));
+    let known = (12..24).map(|it| Record { returned: 20, ..put(0, 10, key(it), it, done()) });
+    let mut records: Vec<Record> = unknown.chain(known).collect();
+    records.push(get(0, 40, 2));
+    let limits = Limits { tries_max: 1000, ..Limits::default() };
+    let verdict = check_group(&records, &limits, &mut 0);
+    assert!(matches!(verdict, Verdict::Illegal(_)), "{verdict:?}");
+}
+
+#[test]
 fn a_group_has_as_many_keys_as_are_allowed() {
     let keys = 0..KEYS_PER_GROUP_MAX as u8;
     let mut records: Vec<Record> =
@@ -48,11 +60,11 @@ fn a_group_has_as_many_keys_as_are_allowed() {
     assert!(!check(records).is_clean());
 }
 
-/// Thirty writes at once that may have happened or not, and a history in which none helps.
+/// Thirty writes of a key at once that may have happened or not, and a history in which none helps.
 fn hard() -> Vec<Record> {
-    let unknown = (0..30).map(|it| put(0, 0, (it % 4) as u8, it, Reply::Unknown));
+    let unknown = (0..30).map(|it| put(0, 0, 2, it, Reply::Unknown));
     let known = (30..60).map(|it| {
-        let record = put(0, 10, (it % 4) as u8, it, done());
+        let record = put(0, 10, 2, it, done());
         Record { returned: 20, ..record }
     });
     let mut records: Vec<Record> = unknown.chain(known).collect();
