@@ -71,7 +71,7 @@ impl Served {
     /// A client of its store.
     pub(crate) async fn client(&self, protocol: Protocol) -> Result<Arc<dyn Store>> {
         let base_url = format!("http://{}", self.address);
-        Ok(Arc::new(HttpStore::connect_over(protocol, &base_url, STORE).await?))
+        Ok(Arc::new(HttpStore::connect_over(protocol, &base_url, STORE, None).await?))
     }
 
     /// A connection for requests of any form.

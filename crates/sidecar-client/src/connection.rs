@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
+use hyper::{HeaderMap, Method, Request, StatusCode, Uri, header::HeaderValue};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -24,6 +24,7 @@ pub enum Protocol {
 pub(crate) struct Connection {
     client: Client<HttpConnector, Full<Bytes>>,
     base: String,
+    token: Option<HeaderValue>,
 }
 
 /// The answer to a request, whatever its status.
@@ -33,6 +34,9 @@ pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
+
+/// Where an API token stands. Source: Dapr's API.
+const TOKEN: &str = "dapr-api-token";
 
 /// How long a connection may take to come about.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -44,19 +48,26 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 impl Connection {
     /// Requests to the sidecar at `base`, such as `http://127.0.0.1:3500`. Connects when the first
     /// of them is sent.
-    pub(crate) fn new(protocol: Protocol, base: &str) -> Result<Connection> {
+    pub(crate) fn new(protocol: Protocol, base: &str, token: Option<&str>) -> Result<Connection> {
         let base = base.trim_end_matches('/');
         let is_http = |it: Uri| it.scheme_str() == Some("http") && it.authority().is_some();
         if !base.parse().is_ok_and(is_http) {
             let message = "the address of a sidecar has the form http://host:port";
             return Err(Error::new(FailureKind::Invalid, message));
         }
+        let token = token.map(HeaderValue::from_str).transpose().map_err(|e| {
+            Error::new(FailureKind::Invalid, "the API token is no header").with_source(e)
+        })?;
+        let token = token.map(|mut it| {
+            it.set_sensitive(true);
+            it
+        });
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIME_MAX));
         let http2_only = protocol == Protocol::Http2;
         let client = Client::builder(TokioExecutor::new()).http2_only(http2_only).build(connector);
-        Ok(Connection { client, base: base.to_owned() })
+        Ok(Connection { client, base: base.to_owned(), token })
     }
 
     /// Makes a request.
@@ -99,6 +110,9 @@ impl Connection {
         let mut request = Request::builder().method(method).uri([&self.base, path].concat());
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if let Some(token) = &self.token {
+            request = request.header(TOKEN, token);
         }
         request.body(body.into()).map_err(|e| {
             Error::new(FailureKind::Invalid, "HTTP cannot carry the request").with_source(e)

@@ -37,16 +37,18 @@ impl HttpStore {
     ///
     /// If it does not answer, or the component does not exist or is not ready.
     pub async fn connect(base_url: &str, store_name: &str) -> Result<HttpStore> {
-        HttpStore::connect_over(Protocol::Http1, base_url, store_name).await
+        HttpStore::connect_over(Protocol::Http1, base_url, store_name, None).await
     }
 
-    /// As [`connect`](HttpStore::connect), over the protocol given.
+    /// As [`connect`](HttpStore::connect), over the protocol given, with the API token that the
+    /// sidecar asks for, if it does.
     pub async fn connect_over(
         protocol: Protocol,
         base_url: &str,
         store_name: &str,
+        token: Option<&str>,
     ) -> Result<HttpStore> {
-        let connection = Connection::new(protocol, base_url)?;
+        let connection = Connection::new(protocol, base_url, token)?;
         let request = connection.request(Method::GET, "/v1.0/metadata", &[], "")?;
         let metadata = accepted(connection.send(request).await?)?;
         let capabilities = capabilities::of(&metadata.body, store_name)?;

@@ -21,6 +21,8 @@ pub(crate) struct Client<'a> {
     /// Changes whenever the fate of an operation is not known: it may still be under way.
     process: u32,
     knowledge: Vec<Knowledge>,
+    /// A key that it looks at next, to see whether what it has asked for has happened.
+    doubt: Option<u8>,
     etags: bool,
 }
 
@@ -36,7 +38,7 @@ impl<'a> Client<'a> {
         let etags = recorder.stores.iter().all(|it| it.capabilities().etag);
         let process = numbers.process();
         let rng = Rng::with_seed(seed);
-        Client { recorder, numbers, group, theme, rng, process, knowledge, etags }
+        Client { recorder, numbers, group, theme, rng, process, knowledge, doubt: None, etags }
     }
 
     /// How long to wait before the next operation.
@@ -46,14 +48,10 @@ impl<'a> Client<'a> {
 
     /// Asks something that fits the theme. One record for each key if it was several at once.
     pub(crate) async fn operate(&mut self) -> Vec<Record> {
-        let request = Chooser {
-            theme: self.theme,
-            rng: &mut self.rng,
-            knowledge: &self.knowledge,
-            etags: self.etags,
-            numbers: self.numbers,
-        }
-        .request();
+        let request = match self.doubt.take() {
+            Some(key) => Request::One(Call::Get { key, eventual: false }),
+            None => self.choose(),
+        };
         let endpoint = self.rng.usize(..self.recorder.stores.len());
         // Writes are linearizable whatever they ask for; reads that are recorded as such must ask.
         let reads = match &request {
@@ -77,9 +75,24 @@ impl<'a> Client<'a> {
         }
     }
 
+    fn choose(&mut self) -> Request {
+        let chooser = Chooser {
+            theme: self.theme,
+            rng: &mut self.rng,
+            knowledge: &self.knowledge,
+            etags: self.etags,
+            numbers: self.numbers,
+        };
+        chooser.request()
+    }
+
     /// Reads a key through one endpoint.
     pub(crate) async fn look(&mut self, endpoint: usize, key: u8) -> Record {
-        let call = Call::Get { key, eventual: false };
+        self.make(endpoint, Call::Get { key, eventual: false }).await
+    }
+
+    /// Makes one call through one endpoint.
+    pub(crate) async fn make(&mut self, endpoint: usize, call: Call) -> Record {
         let (span, reply) = self.recorder.call(endpoint, &call, true).await;
         self.record(span, call, reply)
     }
@@ -95,6 +108,12 @@ impl<'a> Client<'a> {
     fn learn(&mut self, record: &Record) {
         if record.reply == Reply::Unknown {
             self.process = self.numbers.process();
+        }
+        // Whether one change has happened nobody can tell better than who has asked for it; and of
+        // a transaction, whether all have.
+        let is_joint = matches!(record.call, Call::Transact(_)) && self.rng.bool();
+        if record.reply == Reply::Unknown || is_joint {
+            self.doubt = self.rng.choice(record.changes()).map(|it| it.key);
         }
         match (&record.call, &record.reply) {
             (Call::Get { key, .. }, Reply::Found { value, etag }) => {

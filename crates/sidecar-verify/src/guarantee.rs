@@ -161,6 +161,8 @@ impl Guarantee {
             return Guarantee::Bulk;
         }
         match invariant {
+            // A value that outlives its time shows as any of these.
+            Invariant::I6 | Invariant::I7 if theme == Theme::Expiry => Guarantee::Ttl,
             Invariant::I1 | Invariant::I4 | Invariant::I7 | Invariant::I12 => Guarantee::FirstWrite,
             Invariant::I2 | Invariant::I3 | Invariant::I5 | Invariant::I6 => Guarantee::Strong,
             Invariant::I8 => Guarantee::Tx,

@@ -10,9 +10,9 @@ use std::{
 };
 
 use fastrand::Rng;
-use futures::{StreamExt, future::join_all, stream};
+use futures::{Stream, StreamExt, future::join_all, stream};
 use state::Store;
-use state_checker::{Record, Reply};
+use state_checker::{Call, Record, Reply};
 
 use crate::{Theme, Time, client::Client, recorder::Recorder};
 
@@ -105,16 +105,18 @@ impl Workload {
     /// Works until all groups are done, or somebody wants it to stop. Returns the records of each
     /// group that was begun.
     pub async fn run(&self) -> BTreeMap<u32, Vec<Record>> {
-        let groups = (0..self.plan.groups).map(|group| async move {
-            if self.progress.stop.load(Relaxed) {
-                return (group, Vec::new());
-            }
+        self.histories().collect().await
+    }
+
+    /// As [`run`](Workload::run), but tells of each group as soon as it is done.
+    pub fn histories(&self) -> impl Stream<Item = (u32, Vec<Record>)> {
+        let numbers = (0..self.plan.groups).take_while(|_| !self.progress.stop.load(Relaxed));
+        let groups = numbers.map(move |group| async move {
             let records = self.work_on(group).await;
             self.progress.groups.fetch_add(1, Relaxed);
             (group, records)
         });
-        let done = stream::iter(groups).buffer_unordered(self.plan.groups_at_once);
-        done.filter(|(_, records)| std::future::ready(!records.is_empty())).collect().await
+        stream::iter(groups).buffer_unordered(self.plan.groups_at_once)
     }
 
     /// What `group` is for.
@@ -150,6 +152,16 @@ impl Workload {
         records
     }
 
+    /// Makes one call on a group that nobody works on.
+    pub(crate) async fn make(&self, group: u32, call: Call) -> Record {
+        let recorder = self.recorder(group);
+        let theme = self.theme(group);
+        let mut client = Client::new(&recorder, &self.numbers, group, theme, self.plan.seed);
+        let record = client.make(group as usize % self.stores.len(), call).await;
+        self.count(&record);
+        record
+    }
+
     fn prefix_of(&self, group: u32) -> String {
         format!("{}-{group}", self.plan.prefix)
     }
@@ -160,7 +172,8 @@ impl Workload {
             stores: &self.stores,
             prefix: self.prefix_of(group),
             timeout: self.plan.timeout,
-            lifetime: self.plan.lifetime,
+            // There, a value that is to stay must not have one.
+            lifetime: self.plan.lifetime.filter(|_| self.theme(group) != Theme::Expiry),
             filling: self.plan.filling,
         }
     }
@@ -177,6 +190,16 @@ impl Workload {
         });
         let mut records: Vec<Record> = join_all(clients).await.into_iter().flatten().collect();
         records.extend(self.look_at(group).await);
+        for (calls, wait) in theme.endings(&self.numbers) {
+            if self.progress.stop.load(Relaxed) {
+                break;
+            }
+            for call in calls {
+                records.push(self.make(group, call).await);
+            }
+            self.time.sleep(wait).await;
+            records.extend(self.look_at(group).await);
+        }
         records
     }
 

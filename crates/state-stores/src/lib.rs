@@ -24,6 +24,9 @@ pub struct Driver {
     pub aliases: &'static [&'static str],
     /// The `spec.version`s it serves, the first of which also goes by none and by `v0`.
     pub versions: &'static [&'static str],
+    /// Whether the store is a part of the process that opens it, and is killed with it, and not a
+    /// server of its own.
+    pub in_process: bool,
     /// Connects, creating tables and the like if need be.
     pub open: fn(Properties) -> Opening,
 }

@@ -39,6 +39,7 @@ pub(crate) const DRIVER: Driver = Driver {
     component: "state.sqlite",
     aliases: &["state.sqlite3"],
     versions: &["v1"],
+    in_process: true,
     open: |properties| {
         Box::pin(async move {
             let settings = Settings::parse(&properties)?;

@@ -17,6 +17,7 @@ mod etag;
 mod keys;
 mod listing;
 mod races;
+#[cfg(feature = "harness")]
 mod random;
 mod refusals;
 mod transaction;
@@ -59,6 +60,7 @@ static GROUPS: &[&[Group]] = &[
     listing::GROUPS,
     races::GROUPS,
     refusals::GROUPS,
+    #[cfg(feature = "harness")]
     random::GROUPS,
 ];
 
@@ -95,6 +97,11 @@ impl Case {
     /// `group::case`, for example `etag_in_bulk::stale_put_conflicts`.
     pub fn name(&self) -> String {
         format!("{}{}::{}", self.group.name, self.way.suffix(), self.clause.name)
+    }
+
+    /// What it is about, for example `etag`.
+    pub fn group(&self) -> &'static str {
+        self.group.name
     }
 
     /// Whether it goes by `name`: that of the clause, which means every way, or `group::case`.

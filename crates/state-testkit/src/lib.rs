@@ -10,13 +10,17 @@
 
 mod cases;
 mod fixture;
+#[cfg(feature = "harness")]
 mod harness;
 mod model;
+#[cfg(feature = "harness")]
 mod model_test;
 mod scope;
 
 pub use cases::{Case, cases};
 pub use fixture::{Fixture, Opening};
+#[cfg(feature = "harness")]
 pub use harness::{Subject, run};
 pub use model::{Condition, Effect, Model, Op, Present, Refusal, Version};
+#[cfg(feature = "harness")]
 pub use model_test::check_model;

@@ -89,6 +89,7 @@ impl Scope {
         Scope { store, reader, way, prefix: format!("{name}-{}-", unique()) }
     }
 
+    #[cfg(feature = "harness")]
     /// The same stores, with names that no other scope has.
     pub(crate) fn fresh(&self) -> Scope {
         Scope { prefix: format!("{}{}-", self.prefix, unique()), ..self.clone() }

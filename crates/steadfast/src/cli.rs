@@ -12,6 +12,8 @@ use clap::{
     builder::BoolishValueParser,
 };
 
+use sidecar_verify::Guarantee;
+
 use crate::{accepted::Accepted, provision::StoreUrl};
 
 #[derive(Debug, Parser)]
@@ -26,7 +28,7 @@ Examples:
   steadfast serve --app-id cart --resources-path ./components
 
 Exit codes: that of the application under `run`; otherwise 0 after a graceful end, 1 after a
-failure, 2 if a flag is wrong.",
+failure, 2 if a flag is wrong. `verify` has its own: see `steadfast verify --help`.",
     max_term_width = 100,
     args_override_self = true
 )]
@@ -57,6 +59,8 @@ Examples:
   steadfast serve --app-id cart --resources-path ./components
   steadfast serve --app-id cart --state-store memory --dapr-http-port 3501")]
     Serve(SidecarArgs),
+    /// Find out which guarantees a store keeps, by contending for keys of its own
+    Verify(VerifyArgs),
     /// Become the application; used by `run`
     #[command(hide = true)]
     LaunchApp(LaunchArgs),
@@ -78,6 +82,90 @@ pub(crate) struct LaunchArgs {
     pub(crate) parent: i32,
     #[arg(last = true, required = true)]
     pub(crate) command: Vec<String>,
+}
+
+/// The arguments of `verify`. Its exit codes are its own; see `verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  steadfast verify --resources-path ./components --store statestore
+  steadfast verify --endpoint http://127.0.0.1:3500 --endpoint http://127.0.0.1:3501
+  steadfast verify --hook 'pg_ctl promote -D /var/lib/replica' --require first-write,strong,durability
+  steadfast verify --replay history.jsonl
+
+Exit codes: 0 if everything that is required holds, 1 if some of it is violated, 2 if some of it
+could not be tested or is not offered, 3 if something is wrong with the command line or the
+configuration. Required is what --require names; without it, whatever was tested.")]
+pub(crate) struct VerifyArgs {
+    /// A folder of component files: sidecars of our own are started for the component --store
+    /// [default: ./components if it exists, else ~/.dapr/components]
+    #[arg(short = 'd', long, value_name = "DIR", value_delimiter = ',')]
+    pub(crate) resources_path: Vec<PathBuf>,
+
+    /// The name of the component to verify
+    #[arg(long, value_name = "NAME", default_value = "statestore")]
+    pub(crate) store: String,
+
+    /// The id under which our own sidecars use the store
+    #[arg(short = 'a', long, default_value = "steadfast-verify")]
+    pub(crate) app_id: String,
+
+    /// A running sidecar to verify instead, ours or Dapr's, such as http://127.0.0.1:3500; give
+    /// one for each replica of one application
+    #[arg(long, value_name = "URL", conflicts_with_all = ["resources_path", "processes"])]
+    pub(crate) endpoint: Vec<String>,
+
+    /// For how long clients contend; the whole takes some seconds more
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) duration: Duration,
+
+    /// How many sidecars of our own use the store at once
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) processes: u8,
+
+    /// How many clients contend for each group of keys
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) clients: u8,
+
+    /// How many operations a second there are at most
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate: u32,
+
+    /// Disturb nothing: no cut connections, no killed sidecars
+    #[arg(long)]
+    pub(crate) no_faults: bool,
+
+    /// A command that does something to the store itself while clients contend, such as a failover
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) hook: Option<String>,
+
+    /// What must hold: first-write, strong, tx, ttl, bulk, values, durability, recovery
+    #[arg(long, value_name = "GUARANTEES", value_delimiter = ',', value_parser = guarantee)]
+    pub(crate) require: Vec<Guarantee>,
+
+    /// The seed of all choices, as an earlier report has it [default: another one each time]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+
+    /// Print the report as JSON, or write it to a file
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Write the report as a page for browsers
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Write everything that clients saw, as lines of JSON for --replay
+    #[arg(long, value_name = "FILE")]
+    pub(crate) history: Option<PathBuf>,
+
+    /// Judge a history that was written before, and verify nothing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replay: Option<PathBuf>,
+
+    /// First find out whether the checker finds known bugs
+    #[arg(long)]
+    pub(crate) self_test: bool,
 }
 
 #[derive(Debug, Args)]
@@ -209,7 +297,16 @@ pub(crate) struct BodySize(pub(crate) usize);
 impl Cli {
     /// Reads the command line of this process.
     pub(crate) fn from_process() -> Cli {
-        Cli::parse_from(Cli::with_two_dashes(std::env::args_os()))
+        let arguments: Vec<_> = Cli::with_two_dashes(std::env::args_os());
+        let is_verify = arguments.get(1).is_some_and(|it| it == "verify");
+        Cli::try_parse_from(arguments).unwrap_or_else(|e| match e.use_stderr() && is_verify {
+            true => {
+                // Nobody is left to tell if standard error is closed.
+                let _ = e.print();
+                std::process::exit(crate::verify::WRONG_CONFIGURATION.into());
+            }
+            false => e.exit(),
+        })
     }
 
     /// The same arguments, long flags with two dashes: `-app-id` is meant as `--app-id`, as in
@@ -245,6 +342,14 @@ impl SidecarArgs {
             seconds => Duration::from_secs(u64::try_from(seconds).unwrap_or(5)),
         }
     }
+}
+
+fn guarantee(text: &str) -> Result<Guarantee, String> {
+    let named = Guarantee::ALL.into_iter().find(|it| it.name() == text);
+    named.ok_or_else(|| {
+        let names = Guarantee::ALL.map(Guarantee::name).join(", ");
+        format!("there are {names}")
+    })
 }
 
 fn port(text: &str) -> Result<Port, String> {

@@ -2,7 +2,7 @@
 //!
 //! `main` parses, dispatches and chooses the exit code. `launch` turns flags and `components` into
 //! a sidecar that listens, and `opening` opens its stores; `serve` runs it alone, `run` beside an
-//! application.
+//! application. `verify` finds out what a store is worth.
 
 use std::{process::ExitCode, time::Instant};
 
@@ -21,6 +21,7 @@ mod provision;
 mod run;
 mod serve;
 mod signals;
+mod verify;
 
 /// The exit code of a failure of our own; what applications exit with is passed on as it is.
 const FAILURE: u8 = 1;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let result = match Cli::from_process().command {
         Command::Run(args) => run::main(args, started),
         Command::Serve(args) => serve::main(&args, started),
+        Command::Verify(args) => Ok(verify::main(&args)),
         Command::LaunchApp(args) => app::launch(&args),
     };
     result.unwrap_or_else(|e| {

@@ -119,7 +119,7 @@ const MISSING: &[(&str, &str)] = &[
 ];
 
 /// The driver for a component, or what to write instead.
-fn driver(component: &Component) -> Result<&'static Driver, String> {
+pub(crate) fn driver(component: &Component) -> Result<&'static Driver, String> {
     let Component { name, component_type, version, source, .. } = component;
     let place = format!("{}:{}: component `{name}`", source.file.display(), source.line);
     let Some(driver) = state_stores::driver(component_type) else {

@@ -6,3 +6,4 @@ mod crash;
 mod run;
 mod serve;
 mod support;
+mod verify;

@@ -1,0 +1,226 @@
+//! What is verified: sidecars of our own, or those of the user, each behind a proxy that disturbs
+//! our own connections and nobody else's.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
+use fastrand::Rng;
+use fault_proxy::{Direction, Fault, Proxy};
+use sidecar_client::{HttpStore, Protocol};
+use sidecar_verify::{KILL, Target};
+use state::Store;
+use state_stores::Driver;
+use tokio::sync::Mutex;
+
+use super::child::{Child, folders};
+use crate::{cli::VerifyArgs, components, opening};
+
+/// Sidecars, and the ways to them.
+#[derive(Debug)]
+pub(crate) struct Sidecars {
+    names: Vec<String>,
+    stores: Vec<Arc<dyn Store>>,
+    proxies: Vec<Proxy>,
+    /// Our own, in the order of the others; none if they are the user's.
+    children: Vec<Mutex<Child>>,
+    /// Whether the store is a part of its sidecar, and is killed with it.
+    in_process: bool,
+    disturbs: bool,
+    hook: Option<String>,
+}
+
+/// What can go wrong here.
+#[derive(Debug)]
+enum Trouble {
+    /// To one connection, or reply, in so many.
+    Connections(u32, Fault),
+    Kill,
+    Pause,
+}
+
+/// How long a fault lasts, in milliseconds: some longer than an answer is waited for.
+const FAULT_MS: std::ops::Range<u64> = 200..900;
+
+/// How long the user's own command may take.
+const HOOK_MAX: Duration = Duration::from_secs(300);
+
+/// Longer than most answers take, and not always shorter than they are waited for.
+const DELAY: Fault = Fault::Delay {
+    direction: Direction::ToClient,
+    latency: Duration::from_millis(50),
+    jitter: Duration::from_millis(500),
+};
+
+static TROUBLES: [(&str, Trouble); 8] = [
+    ("reply lost", Trouble::Connections(3, Fault::LoseReply)),
+    ("connections reset", Trouble::Connections(1, Fault::Reset)),
+    ("replies delayed", Trouble::Connections(1, DELAY)),
+    (
+        "requests withheld",
+        Trouble::Connections(1, Fault::Blackhole { direction: Direction::ToServer }),
+    ),
+    (
+        "replies withheld",
+        Trouble::Connections(1, Fault::Blackhole { direction: Direction::ToClient }),
+    ),
+    ("one byte at a time", Trouble::Connections(1, Fault::Chop { direction: Direction::Both })),
+    (KILL, Trouble::Kill),
+    ("paused", Trouble::Pause),
+];
+
+impl Sidecars {
+    /// Starts sidecars, or connects to those that the user has named.
+    pub(crate) async fn start(args: &VerifyArgs) -> Result<Sidecars> {
+        let mut all = Sidecars {
+            names: Vec::new(),
+            stores: Vec::new(),
+            proxies: Vec::new(),
+            children: Vec::new(),
+            in_process: false,
+            disturbs: !args.no_faults,
+            hook: args.hook.clone(),
+        };
+        for url in &args.endpoint {
+            all.connect(url.clone(), resolve(url).await?, &args.store).await?;
+        }
+        if !args.endpoint.is_empty() {
+            return Ok(all);
+        }
+        all.in_process = driver(args)?.in_process;
+        for number in 1..=args.processes {
+            let child = Child::start(args).await?;
+            let address = SocketAddr::from(([127, 0, 0, 1], child.port()));
+            all.children.push(Mutex::new(child));
+            all.connect(format!("sidecar {number}"), address, &args.store).await?;
+            if !all.survives_a_crash() {
+                // What one process keeps to itself, another cannot see.
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// What they are called.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Ends our own.
+    pub(crate) async fn end(&self) {
+        for child in &self.children {
+            child.lock().await.end().await;
+        }
+    }
+
+    async fn connect(&mut self, name: String, address: SocketAddr, store: &str) -> Result<()> {
+        let proxy = Proxy::start(address).await.context("cannot start a proxy")?;
+        let base = format!("http://{}", proxy.address());
+        let token = std::env::var("DAPR_API_TOKEN").ok().filter(|it| !it.is_empty());
+        let store = HttpStore::connect_over(Protocol::Http1, &base, store, token.as_deref()).await;
+        self.stores.push(Arc::new(store.with_context(|| format!("cannot use {name}"))?));
+        self.names.push(name);
+        self.proxies.push(proxy);
+        Ok(())
+    }
+
+    fn survives_a_crash(&self) -> bool {
+        self.stores.iter().all(|it| it.capabilities().durability.process_crash)
+    }
+
+    fn troubles(&self) -> Vec<&'static (&'static str, Trouble)> {
+        let ours = !self.children.is_empty();
+        let possible = |it: &&(&str, Trouble)| match it.1 {
+            Trouble::Connections(..) => true,
+            Trouble::Kill => ours && self.survives_a_crash(),
+            Trouble::Pause => ours,
+        };
+        TROUBLES.iter().filter(possible).collect()
+    }
+}
+
+#[async_trait]
+impl Target for Sidecars {
+    fn stores(&self) -> &[Arc<dyn Store>] {
+        &self.stores
+    }
+
+    fn kills_the_store(&self) -> bool {
+        self.disturbs && self.in_process && self.survives_a_crash()
+    }
+
+    async fn disturb(&self, rng: &mut Rng) -> Result<Option<&'static str>> {
+        if !self.disturbs {
+            return Ok(None);
+        }
+        let troubles = self.troubles();
+        let (name, trouble) = troubles[rng.usize(..troubles.len())];
+        let which = rng.usize(..self.stores.len());
+        let duration = Duration::from_millis(rng.u64(FAULT_MS));
+        match trouble {
+            Trouble::Kill => self.children[which].lock().await.restart().await?,
+            Trouble::Pause => self.children[which].lock().await.pause(duration).await,
+            Trouble::Connections(one_in, fault) => {
+                let proxy = &self.proxies[which];
+                proxy.set_one_in(*one_in, fault.clone());
+                tokio::time::sleep(duration).await;
+                proxy.heal();
+            }
+        }
+        Ok(Some(name))
+    }
+
+    async fn provoke(&self) -> Result<Option<String>> {
+        let Some(hook) = &self.hook else { return Ok(None) };
+        let mut command = tokio::process::Command::new("sh");
+        command.args(["-c", hook]).stdin(std::process::Stdio::null()).kill_on_drop(true);
+        // What it prints must not get between the lines of a report in JSON.
+        command.stdout(std::io::stderr());
+        let status = tokio::time::timeout(HOOK_MAX, command.status()).await;
+        let status = status.with_context(|| format!("it did not end within {HOOK_MAX:?}"))??;
+        if !status.success() {
+            bail!("it failed: {status}");
+        }
+        Ok(Some(hook.clone()))
+    }
+}
+
+/// The driver of the component, if its file says what it should.
+fn driver(args: &VerifyArgs) -> Result<&'static Driver> {
+    components::check_app_id(&args.app_id)?;
+    let components = components::load(&args.app_id, &folders(args))?;
+    let component = components.iter().find(|it| it.name == args.store).with_context(|| {
+        let names: Vec<_> = components.iter().map(|it| it.name.as_str()).collect();
+        let folders: Vec<_> = folders(args).iter().map(|it| it.display().to_string()).collect();
+        format!(
+            "there is no state store {} in {} for the app-id {}; there are: {}",
+            args.store,
+            folders.join(", "),
+            args.app_id,
+            names.join(", ")
+        )
+    })?;
+    opening::driver(component).map_err(anyhow::Error::msg)
+}
+
+/// The address of an endpoint.
+async fn resolve(url: &str) -> Result<SocketAddr> {
+    let rest = match url.split_once("://") {
+        Some(("http", rest)) => rest,
+        Some((scheme, _)) => bail!("--endpoint {url}: {scheme} is not supported, only http"),
+        None => bail!("--endpoint {url}: write it as http://host:port"),
+    };
+    let host = rest.trim_end_matches('/');
+    if host.contains('/') {
+        bail!("--endpoint {url}: there is a path after the port; write http://host:port");
+    }
+    let host = if host.rsplit(']').next().unwrap_or(host).contains(':') {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    };
+    let mut addresses = tokio::net::lookup_host(&host)
+        .await
+        .with_context(|| format!("--endpoint {url}: cannot find {host}"))?;
+    addresses.next().with_context(|| format!("--endpoint {url}: {host} has no address"))
+}
