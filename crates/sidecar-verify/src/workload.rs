@@ -27,7 +27,8 @@ pub struct Plan {
     pub themes: Vec<Theme>,
     /// How many groups of keys are worked on, one after the other.
     pub groups: u32,
-    /// How many of them at once.
+    /// How many of them at once. Those of [`Theme::Expiry`] have places of their own besides, one
+    /// for six.
     pub groups_at_once: usize,
     /// How many clients contend for each.
     pub clients: usize,
@@ -110,13 +111,39 @@ impl Workload {
 
     /// As [`run`](Workload::run), but tells of each group as soon as it is done.
     pub fn histories(&self) -> impl Stream<Item = (u32, Vec<Record>)> {
-        let numbers = (0..self.plan.groups).take_while(|_| !self.progress.stop.load(Relaxed));
-        let groups = numbers.map(move |group| async move {
+        let slots = self.plan.groups_at_once;
+        // Groups that wait for values to expire would soon have all the places.
+        let waiting = self.groups_of(true).buffer_unordered(slots.div_ceil(6));
+        let working = self.groups_of(false).buffer_unordered(slots);
+        stream::select(working, waiting)
+    }
+
+    /// The groups of themes that wait, or of those that do not.
+    fn groups_of(
+        &self,
+        waiting: bool,
+    ) -> impl Stream<Item = impl Future<Output = (u32, Vec<Record>)>> {
+        let themes = (0_u32..).zip(&self.plan.themes);
+        let places: Vec<u32> = themes
+            .filter(|(_, it)| (**it == Theme::Expiry) == waiting)
+            .map(|(place, _)| place)
+            .collect();
+        let round = u32::try_from(self.plan.themes.len()).expect("there are few themes");
+        // Many rounds without a place would take long to come to nothing.
+        let rounds = if places.is_empty() { 0 } else { self.plan.groups.div_ceil(round) };
+        let groups = (0..rounds)
+            .flat_map(move |it| {
+                places
+                    .clone()
+                    .into_iter()
+                    .map(move |place| it.saturating_mul(round).saturating_add(place))
+            })
+            .take_while(|it| *it < self.plan.groups && !self.progress.stop.load(Relaxed));
+        stream::iter(groups.map(move |group| async move {
             let records = self.work_on(group).await;
             self.progress.groups.fetch_add(1, Relaxed);
             (group, records)
-        });
-        stream::iter(groups).buffer_unordered(self.plan.groups_at_once)
+        }))
     }
 
     /// What `group` is for.
