@@ -132,7 +132,11 @@ impl Database {
         } else if self.settings.target.kind == Kind::JournalFile {
             set_journal_mode(connection, "DELETE")?;
         }
-        connection.pragma_update(None, "synchronous", "FULL")?;
+        // A rollback journal is committed by removing it, and only EXTRA flushes the folder after
+        // that. Source: sqlite.org/pragma.html#pragma_synchronous.
+        let synchronous =
+            if self.settings.target.kind == Kind::JournalFile { "EXTRA" } else { "FULL" };
+        connection.pragma_update(None, "synchronous", synchronous)?;
         self.migrate(connection)
     }
 

@@ -233,6 +233,19 @@ async fn a_locked_file_is_waited_for_and_then_refused() {
 }
 
 #[tokio::test]
+async fn a_commit_without_a_log_is_flushed_with_the_folder_of_its_journal() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("state.db");
+    let target = path.to_str().unwrap();
+    for (disable_wal, expected) in [("false", "2"), ("true", "3")] {
+        let store = open(&[("connectionString", target), ("disableWAL", disable_wal)]).await;
+        let connection = store.unwrap().database.open_writer().unwrap();
+        let level: u8 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).unwrap();
+        assert_eq!(level.to_string(), expected, "disableWAL: {disable_wal}");
+    }
+}
+
+#[tokio::test]
 async fn one_write_more_than_the_queue_holds_is_shed() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("queue.db");
