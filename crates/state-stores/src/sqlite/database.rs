@@ -282,8 +282,11 @@ impl Database {
 }
 
 fn set_journal_mode(connection: &Connection, wanted: &str) -> rusqlite::Result<()> {
-    let mode: String =
-        connection.pragma_update_and_check(None, "journal_mode", wanted, |row| row.get(0))?;
+    let mut statement = connection.prepare(&format!("PRAGMA journal_mode = {wanted}"))?;
+    let mut rows = statement.query([])?;
+    let mode = rows.next()?.map_or_else(|| Ok(String::new()), |row| row.get(0))?;
+    // The new mode is committed after its name was given, and that may fail.
+    while rows.next()?.is_some() {}
     if !mode.eq_ignore_ascii_case(wanted) && !connection.is_readonly(MAIN_DB)? {
         warn!(wanted, mode, "the file system does not allow this journal mode");
     }
