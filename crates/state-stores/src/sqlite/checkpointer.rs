@@ -40,6 +40,8 @@ impl Checkpointer {
         if database.settings.target.kind != Kind::WalFile {
             return Ok(Checkpointer { wake: None, pending_bytes: 0, behind });
         }
+        // What a killed process has left counts too: who is killed often would never get there.
+        let pending_bytes = database.log_bytes();
         // One waiting signal is enough: a checkpoint takes in all that came before it.
         let (wake, woken) = sync_channel(1);
         let (database, late) = (database.clone(), behind.clone());
@@ -49,7 +51,7 @@ impl Checkpointer {
             .map_err(|e| {
                 Error::new(FailureKind::Unavailable, "cannot start a thread").with_source(e)
             })?;
-        Ok(Checkpointer { wake: Some(wake), pending_bytes: 0, behind })
+        Ok(Checkpointer { wake: Some(wake), pending_bytes, behind })
     }
 
     /// Notes that a batch was committed through `connection`.
@@ -60,7 +62,7 @@ impl Checkpointer {
             // little is left to do, and then the log can start over.
             report(checkpoint(connection, "PASSIVE"));
         }
-        self.pending_bytes += bytes + len * WRITE_BYTES;
+        self.pending_bytes = self.pending_bytes.saturating_add(bytes + len * WRITE_BYTES);
         if self.pending_bytes >= CHECKPOINT_BYTES {
             self.pending_bytes = 0;
             // A full channel means that the thread will look anyway.

@@ -57,6 +57,13 @@ impl Database {
         Some((metadata.dev(), metadata.ino()))
     }
 
+    /// How long the write-ahead log is now.
+    pub(super) fn log_bytes(&self) -> usize {
+        let log = self.settings.target.path().map(|it| format!("{}-wal", it.display()));
+        let metadata = log.and_then(|it| fs::metadata(it).ok());
+        metadata.map_or(0, |it| usize::try_from(it.len()).unwrap_or(usize::MAX))
+    }
+
     /// Opens the connection that writes, creating file and tables if need be.
     pub(super) fn open_writer(&self) -> Result<Connection> {
         self.create_private();
