@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode, MAIN_DB};
 use state::{Error, FailureKind, Outcome, Result};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
@@ -26,7 +26,7 @@ const QUEUE_LEN_MAX: usize = 4096;
 const BATCH_LEN_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
-/// The pause before a database whose disk failed is opened again.
+/// The pause before a database whose disk failed, or that could not be written, is opened again.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Sends work to the thread that writes, which ends when the last `Committer` is dropped.
@@ -210,6 +210,9 @@ impl Writer {
             Err(failed) => return batch.end(Err(&failed)),
         };
         if let Err(e) = database.begin(connection) {
+            if e.sqlite_error_code() == Some(ErrorCode::ReadOnly) {
+                self.close_for_a_while();
+            }
             return batch.end(Err(&Failed::new(&database.explain(e))));
         }
         let last_failure = RefCell::new(None);
@@ -249,10 +252,18 @@ impl Writer {
                 error = failed.source,
                 "closing a failed database"
             );
-            self.connection = None;
-            self.reopen_at = Instant::now() + REOPEN_PAUSE;
+            self.close_for_a_while();
         }
         batch.end(Err(&failed));
+    }
+
+    fn may_reopen(&self) -> bool {
+        Instant::now() >= self.reopen_at
+    }
+
+    fn close_for_a_while(&mut self) {
+        self.connection = None;
+        self.reopen_at = Instant::now() + REOPEN_PAUSE;
     }
 
     /// The connection, opened again if the disk failed a while ago.
@@ -262,6 +273,12 @@ impl Writer {
     fn connection(&mut self) -> Result<&Connection, Failed> {
         if self.connection.is_some() && self.database.file_id() != self.file {
             error!(file = self.database.label(), "somebody has deleted or replaced the file");
+            self.connection = None;
+        }
+        // What it cannot open for writing, SQLite opens for reading, and the reason may pass.
+        let is_meant = self.database.settings.target.kind == Kind::ReadOnlyFile;
+        let is_read_only = |it: &Connection| it.is_readonly(MAIN_DB).unwrap_or(false);
+        if !is_meant && self.connection.as_ref().is_some_and(is_read_only) && self.may_reopen() {
             self.connection = None;
         }
         if self.connection.is_none() {
@@ -275,7 +292,7 @@ impl Writer {
 
     fn reopen(&mut self) -> Result<Connection, Failed> {
         let file = self.database.label();
-        if Instant::now() < self.reopen_at {
+        if !self.may_reopen() {
             let message = format!("{file} was closed because its disk failed: try again later");
             return Err(Failed::new(&Error::new(FailureKind::Unavailable, message)));
         }

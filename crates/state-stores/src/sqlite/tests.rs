@@ -309,6 +309,48 @@ async fn a_file_that_was_deleted_is_not_written_any_more() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_opened_for_reading_only_is_opened_again() {
+    let folder = TempDir::new().unwrap();
+    let target = folder.path().join("state.db").to_str().unwrap().to_owned();
+    let properties = [("connectionString", target.as_str())];
+    let settings = Settings::parse(&properties.into_iter().collect()).unwrap();
+    let database = Arc::new(Database::new(settings));
+    drop(database.open_writer().unwrap());
+    // As SQLite does by itself when the file cannot be opened for writing at that moment.
+    let committer = Committer::start(database.clone(), database.open_reader().unwrap()).unwrap();
+    let write = || committer.run((1, 1), |it| write::write(it, &put("k", "1")));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while write().await.is_err() {
+        assert!(Instant::now() < deadline, "it stays so");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_a_killed_process_left_counts_for_the_next_checkpoint() {
+    let (left, folder) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let large = |i: u32| format!("\"{}\"", i.to_string().repeat(64 << 10));
+    let store = open_file(&left.path().join("state.db")).await.unwrap();
+    for i in 10..30 {
+        store.write(&put(&format!("k{i}"), &large(i))).await.unwrap();
+    }
+    // The files are as if the process had been killed now: half of what makes a checkpoint.
+    for name in ["state.db", "state.db-wal"] {
+        fs::copy(left.path().join(name), folder.path().join(name)).unwrap();
+    }
+    let path = folder.path().join("state.db");
+    let store = open_file(&path).await.unwrap();
+    for i in 30..50 {
+        store.write(&put(&format!("k{i}"), &large(i))).await.unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while fs::metadata(&path).unwrap().len() < 1 << 20 {
+        assert!(Instant::now() < deadline, "there is no checkpoint");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn the_log_does_not_grow_without_bound() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("wal.db");
