@@ -1,5 +1,7 @@
 //! One client of a group.
 
+use std::time::Duration;
+
 use fastrand::Rng;
 use state_checker::{Call, Effect, Record, Reply};
 
@@ -20,6 +22,8 @@ pub(crate) struct Client<'a> {
     rng: Rng,
     /// Changes whenever the fate of an operation is not known: it may still be under way.
     process: u32,
+    /// Whether that has just happened.
+    is_in_doubt: bool,
     knowledge: Vec<Knowledge>,
     /// A key that it looks at next, to see whether what it has asked for has happened.
     doubt: Option<u8>,
@@ -38,12 +42,29 @@ impl<'a> Client<'a> {
         let etags = recorder.stores.iter().all(|it| it.capabilities().etag);
         let process = numbers.process();
         let rng = Rng::with_seed(seed);
-        Client { recorder, numbers, group, theme, rng, process, knowledge, doubt: None, etags }
+        Client {
+            recorder,
+            numbers,
+            group,
+            theme,
+            rng,
+            process,
+            is_in_doubt: false,
+            knowledge,
+            doubt: None,
+            etags,
+        }
     }
 
-    /// How long to wait before the next operation.
-    pub(crate) fn pause(&mut self) -> std::time::Duration {
-        self.theme.pause(&mut self.rng)
+    /// How long to wait before the next operation. After one whose fate is not known, somewhat
+    /// longer, as clients do: the more such operations there are at once, the more explanations
+    /// there are for whatever is seen.
+    pub(crate) fn pause(&mut self) -> Duration {
+        let pause = self.theme.pause(&mut self.rng);
+        if std::mem::take(&mut self.is_in_doubt) {
+            return pause + self.recorder.timeout.mul_f64(1.0 + self.rng.f64());
+        }
+        pause
     }
 
     /// Asks something that fits the theme. One record for each key if it was several at once.

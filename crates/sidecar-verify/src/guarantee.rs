@@ -155,6 +155,30 @@ impl Guarantee {
         }
     }
 
+    /// Whether it is at stake only where operations overlap.
+    pub(crate) fn needs_contention(self) -> bool {
+        match self {
+            Guarantee::FirstWrite | Guarantee::Strong | Guarantee::Tx => true,
+            Guarantee::Ttl
+            | Guarantee::Bulk
+            | Guarantee::Values
+            | Guarantee::Durability
+            | Guarantee::Recovery => false,
+        }
+    }
+
+    /// What a group that had this theme can show broken.
+    pub(crate) fn shown_by(theme: Theme) -> &'static [Guarantee] {
+        match theme {
+            Theme::Register | Theme::Counter | Theme::Creates => {
+                &[Guarantee::FirstWrite, Guarantee::Strong]
+            }
+            Theme::Transactions => &[Guarantee::FirstWrite, Guarantee::Strong, Guarantee::Tx],
+            Theme::Bulk => &[Guarantee::Bulk],
+            Theme::Expiry => &[Guarantee::FirstWrite, Guarantee::Strong, Guarantee::Ttl],
+        }
+    }
+
     /// The guarantee that is broken if an invariant is, on a group that had this theme.
     pub fn broken_by(invariant: Invariant, theme: Theme) -> Guarantee {
         if theme == Theme::Bulk {

@@ -1,31 +1,34 @@
 //! From what was seen to what is to be said.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashSet},
     time::Duration,
 };
 
 use state::Capabilities;
-use state_checker::{
-    Call, Change, Condition, Effect, History, Limits, Origin, Record, Reply, Report, Violation,
-};
+use state_checker::Violation;
 
 use crate::{
-    AuditLine, FailedCase, Findings, Guarantee, Judgement, Settings, Standing, Theme,
-    semantics::Trial, verification::Groups,
+    AuditLine, Findings, Guarantee, Judgement, Settings, Standing,
+    semantics::Trial,
+    tally::{Pile, Tally},
 };
 
 /// Everything that a verification has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Evidence {
-    pub(crate) groups: Groups,
-    pub(crate) sealed: Groups,
+    /// What was counted, and what was found.
+    pub(crate) tally: Tally,
     pub(crate) trials: Vec<Trial>,
+    /// How each way to the data came back from each fault, and in the end.
     pub(crate) recovery: Vec<Recovery>,
     /// Which faults were made, and how often.
     pub(crate) made: BTreeMap<&'static str, u64>,
     pub(crate) faults: u64,
     pub(crate) unknown: u64,
+    /// Operations that were refused for another reason than a condition.
+    pub(crate) not_applied: u64,
     /// Whether what keeps the data was among what was killed.
     pub(crate) kills_the_store: bool,
     /// What the user's own command did.
@@ -42,60 +45,17 @@ pub(crate) struct Recovery {
     pub(crate) in_time: bool,
 }
 
-/// What has to do with one guarantee.
-#[derive(Debug, Default)]
-struct Pile {
-    operations: u64,
-    contended: u64,
-    violations: Vec<Violation>,
-    cases: u64,
-    failed_cases: Vec<FailedCase>,
-    /// Groups that could not be judged.
-    exhausted: u64,
-}
-
-/// Where the groups of sealed keys begin in a history.
-const SEALED_GROUP_MIN: u32 = 1 << 31;
-
-/// Fewer operations, or cases, say nothing.
-const OPERATIONS_MIN: u64 = 20;
-
 /// How many counterexamples are shown of each guarantee.
 const SHOWN_MAX: usize = 3;
 
 impl Evidence {
     pub(crate) fn judge(
-        self,
+        mut self,
         settings: &Settings,
         capabilities: &Capabilities,
-        theme: &dyn Fn(u32) -> Theme,
-        limits: &Limits,
         elapsed: Duration,
     ) -> Findings {
-        let mut piles: BTreeMap<Guarantee, Pile> = BTreeMap::new();
-        let mut histories = 0;
-        for (group, records) in &self.groups {
-            histories += 1;
-            let theme = theme(*group);
-            count(records, theme, &mut piles);
-            let mut report = Report::default();
-            report.add(records, limits);
-            for violation in report.violations {
-                let guarantee = Guarantee::broken_by(violation.invariant, theme);
-                piles.entry(guarantee).or_default().violations.push(violation);
-            }
-            if !report.exhausted.is_empty() {
-                // What would have been found there, nobody knows: it counts against all of them.
-                Guarantee::ALL.iter().for_each(|it| piles.entry(*it).or_default().exhausted += 1);
-            }
-        }
-        let sealed = piles.entry(Guarantee::Durability).or_default();
-        for records in self.sealed.values() {
-            sealed.operations += 1;
-            let mut report = Report::default();
-            report.add(records, limits);
-            sealed.violations.extend(report.violations);
-        }
+        let Tally { mut piles, histories, operations, .. } = std::mem::take(&mut self.tally);
         for trial in &self.trials {
             let pile = piles.entry(trial.guarantee).or_default();
             pile.cases += 1;
@@ -105,7 +65,6 @@ impl Evidence {
             .into_iter()
             .map(|it| self.judgement(it, piles.remove(&it).unwrap_or_default(), capabilities))
             .collect();
-        let operations = self.groups.values().map(|it| it.len() as u64).sum();
         Findings {
             format: 1,
             store: settings.store.clone(),
@@ -119,21 +78,9 @@ impl Evidence {
             faults: self.faults,
             audit: audit(capabilities),
             judgements,
-            limits: self.limits(),
+            limits: self.limits(settings, capabilities),
             interrupted: self.interrupted,
         }
-    }
-
-    /// All that clients saw. Groups of sealed keys have numbers of their own.
-    pub(crate) fn history(&self, settings: &Settings) -> History {
-        let origin = Origin::new(&settings.store, settings.seed);
-        let contended = self.groups.values().flatten().cloned();
-        let sealed = self
-            .sealed
-            .values()
-            .flatten()
-            .map(|it| Record { group: SEALED_GROUP_MIN | it.group, ..it.clone() });
-        History { origin, records: contended.chain(sealed).collect() }
     }
 
     fn judgement(
@@ -154,10 +101,10 @@ impl Evidence {
             match guarantee {
                 Guarantee::Durability => self.durability(&pile),
                 Guarantee::Recovery => self.recovered(),
-                _ => held(guarantee, &pile),
+                _ => pile.held(guarantee),
             }
         };
-        pile.violations.sort_by_key(|it| it.records.len());
+        pile.violations.sort_by_key(|it| (it.records.len(), Reverse(processes(it))));
         pile.violations.truncate(SHOWN_MAX);
         Judgement {
             guarantee,
@@ -187,8 +134,17 @@ impl Evidence {
 
     fn durability(&self, pile: &Pile) -> (Standing, String) {
         let keys = pile.operations;
-        if keys == 0 {
-            return (Standing::NotTested, "no write was acknowledged before the faults".to_owned());
+        match (keys, pile.unseen) {
+            (0, 0) => {
+                let why = "no write was acknowledged before the faults";
+                return (Standing::NotTested, why.to_owned());
+            }
+            (_, 0) => {}
+            (_, unseen) => {
+                let all = keys + unseen;
+                let why = format!("{unseen} of {all} writes could not be read in the end");
+                return (Standing::NotTested, why);
+            }
         }
         match (&self.provoked, self.kills_the_store) {
             (Some(did), _) => (
@@ -211,37 +167,55 @@ impl Evidence {
 
     fn recovered(&self) -> (Standing, String) {
         let worst = self.recovery.iter().map(|it| it.took).max().unwrap_or_default();
-        if self.recovery.iter().any(|it| !it.in_time) {
-            let late = self.recovery.iter().filter(|it| !it.in_time).count();
+        let late = self.recovery.iter().filter(|it| !it.in_time).count();
+        if self.faults == 0 && self.provoked.is_none() {
+            let why = match late {
+                0 => "there were no faults".to_owned(),
+                _ => "a sidecar does not serve any more, and nothing here disturbed it".to_owned(),
+            };
+            return (Standing::NotTested, why);
+        }
+        if late > 0 {
             let all = self.recovery.len();
-            return (Standing::Violated, format!("{late} of {all} did not serve within 5 s"));
+            let why = format!("{late} of {all} times a sidecar did not serve within 5 s");
+            return (Standing::Violated, why);
         }
-        if self.faults == 0 {
-            return (Standing::NotTested, "there were no faults".to_owned());
-        }
-        if self.unknown == 0 {
+        if self.unknown + self.not_applied == 0 {
             return (Standing::NotTested, "the faults disturbed nobody".to_owned());
         }
         let (faults, took) = (self.faults, worst.as_millis());
-        (Standing::Holds, format!("all served again {took} ms after the last of {faults} faults"))
+        let why = format!("all served again within {took} ms of each of {faults} faults");
+        (Standing::Holds, why)
     }
 
-    fn limits(&self) -> Vec<String> {
+    fn limits(&self, settings: &Settings, capabilities: &Capabilities) -> Vec<String> {
+        let untouched = match self.provoked {
+            None => "nobody's power was cut, and no server but our own sidecars was touched",
+            Some(_) => "nothing was done to a server but what your command did",
+        };
         let mut limits = vec![
             "a test can show that a promise is broken, never that it is not".to_owned(),
-            "nobody's power was cut, and no server but our own sidecars was touched".to_owned(),
+            untouched.to_owned(),
         ];
         if self.left_behind > 0 {
-            limits.push(format!(
-                "{} keys could not be removed; most expire within an hour",
-                self.left_behind
-            ));
+            let end = match capabilities.ttl {
+                true => "many expire within an hour",
+                false => "they stay until somebody removes them",
+            };
+            let (keys, prefix) = (self.left_behind, &settings.prefix);
+            limits
+                .push(format!("{keys} keys that begin with {prefix} could not be removed; {end}"));
         }
         if self.interrupted {
             limits.push("it was ended before its time".to_owned());
         }
         limits
     }
+}
+
+/// How many took part. Two clients tell the story better than one that changed its mind.
+fn processes(violation: &Violation) -> usize {
+    violation.records.iter().map(|it| it.process).collect::<HashSet<_>>().len()
 }
 
 /// What [`Target::disturb`](crate::Target::disturb) calls a kill.
@@ -266,78 +240,6 @@ fn not_offered(guarantee: Guarantee, capabilities: &Capabilities) -> Option<&'st
         Guarantee::Bulk | Guarantee::Values | Guarantee::Recovery => return None,
     };
     (!offered).then_some(why)
-}
-
-fn held(guarantee: Guarantee, pile: &Pile) -> (Standing, String) {
-    let Pile { operations, contended, cases, .. } = *pile;
-    if operations + cases < OPERATIONS_MIN {
-        return (Standing::NotTested, format!("only {operations} operations, {cases} cases"));
-    }
-    let mut parts = Vec::new();
-    if operations > 0 {
-        parts.push(format!("{operations} operations, {contended} contended"));
-    }
-    if cases > 0 {
-        parts.push(format!("{cases} cases"));
-    }
-    // A value expires whether or not somebody else is there; the rest is hard only then.
-    let telling = if guarantee == Guarantee::Ttl { operations } else { contended };
-    if telling > 0 {
-        parts.push(crate::report::confidence(telling));
-    }
-    (Standing::Holds, parts.join(", "))
-}
-
-/// Adds the operations of a group to what they have to do with.
-fn count(records: &[Record], theme: Theme, piles: &mut BTreeMap<Guarantee, Pile>) {
-    let contended = contended(records);
-    for (i, record) in records.iter().enumerate() {
-        if matches!(record.reply, Reply::Unknown | Reply::NotApplied) {
-            continue;
-        }
-        let mut add = |guarantee| {
-            let pile = piles.entry(guarantee).or_default();
-            pile.operations += 1;
-            pile.contended += u64::from(contended.contains(&i));
-        };
-        let conditional = |it: &Change| it.condition != Condition::Any;
-        let expires = |it: &Change| matches!(it.effect, Effect::Put { ttl_ms: Some(_), .. });
-        if record.changes().iter().any(conditional) {
-            add(Guarantee::FirstWrite);
-        }
-        match record.call {
-            Call::Get { eventual: false, .. } => add(Guarantee::Strong),
-            Call::Transact(_) => add(Guarantee::Tx),
-            _ => {}
-        }
-        if record.changes().iter().any(expires) {
-            add(Guarantee::Ttl);
-        }
-        if theme == Theme::Bulk {
-            add(Guarantee::Bulk);
-        }
-    }
-}
-
-/// Which records overlap another one's time on a common key, of which at least one changes it.
-fn contended(records: &[Record]) -> HashSet<usize> {
-    let mut order: Vec<usize> = (0..records.len()).collect();
-    order.sort_by_key(|it| records[*it].called);
-    let mut open: Vec<usize> = Vec::new();
-    let mut contended = HashSet::new();
-    for i in order {
-        let record = &records[i];
-        open.retain(|it| records[*it].returned >= record.called);
-        for other in &open {
-            let changes = !record.changes().is_empty() || !records[*other].changes().is_empty();
-            let meet = record.keys().any(|key| records[*other].keys().any(|it| it == key));
-            if changes && meet {
-                contended.extend([i, *other]);
-            }
-        }
-        open.push(i);
-    }
-    contended
 }
 
 /// What the store says of itself, with a mark on what may lose data.

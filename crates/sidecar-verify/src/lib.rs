@@ -16,6 +16,7 @@ mod sealed;
 mod self_test;
 mod semantics;
 mod simulated;
+mod tally;
 mod target;
 mod theme;
 mod time;

@@ -34,12 +34,13 @@ impl Sealed {
         }
     }
 
-    /// What was written and is there, for each key whose write was acknowledged.
-    pub(crate) async fn look(&self) -> BTreeMap<u32, Vec<Record>> {
+    /// What was written and is there, for each key whose write was acknowledged, as seen through
+    /// these ways to the data.
+    pub(crate) async fn look(&self, endpoints: &[usize]) -> BTreeMap<u32, Vec<Record>> {
         let mut groups = std::mem::take(&mut *self.written.lock());
         groups.retain(|_, it| it.iter().all(|it| matches!(it.reply, Reply::Done { .. })));
         for (group, records) in &mut groups {
-            records.extend(self.workload.look_at(*group).await);
+            records.extend(self.workload.look_through(endpoints, *group).await);
         }
         groups
     }

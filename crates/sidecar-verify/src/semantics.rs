@@ -1,20 +1,23 @@
 //! The cases of the contract, one request after the other.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
-use state::{Key, Store, Write};
+use state::{Key, Store};
 use state_testkit::{Case, Fixture, cases};
 
-use crate::{FailedCase, Guarantee, confined::Confined};
+use crate::{
+    FailedCase, Guarantee,
+    confined::{Confined, Pace},
+};
 
-/// The cases, and what they have left behind.
+/// The cases, and what they have written.
 #[derive(Debug)]
 pub(crate) struct Semantics {
     fixture: Fixture,
     written: Arc<Mutex<BTreeSet<Key>>>,
-    inner: Arc<dyn Store>,
+    cases_at_once: usize,
 }
 
 /// How a case went, and what it is about.
@@ -26,7 +29,14 @@ pub(crate) struct Trial {
 
 /// Most cases wait for an answer, or for a value to expire; more at once would crowd out those who
 /// contend.
-const CASES_AT_ONCE: usize = 12;
+const CASES_AT_ONCE: u32 = 12;
+
+/// How many requests a second a case must be able to make: some are about values that expire after a
+/// second, and must not have to wait for that long.
+const RATE_OF_A_CASE: u32 = 20;
+
+/// The cases make some thousands of requests: slower, they would take for ever.
+pub(crate) const RATE_MIN: u32 = 100;
 
 /// Groups that say with force what the workload says with a rate, and cannot be told to be gentle.
 const LEFT_OUT: &[&str] = &["races"];
@@ -39,16 +49,21 @@ const NOT_OVER_JSON: &[&str] = &[
 ];
 
 impl Semantics {
-    /// Cases on keys that begin with `prefix`.
-    pub(crate) fn new(stores: &[Arc<dyn Store>], prefix: &str) -> Semantics {
+    /// Cases on keys that begin with `prefix`, of which all together make about `rate` requests a
+    /// second at most.
+    pub(crate) fn new(stores: &[Arc<dyn Store>], prefix: &str, rate: u32) -> Semantics {
+        let rate = rate.max(RATE_MIN);
+        let pace = Pace::new(Duration::from_secs(1) / rate);
         let written = Arc::default();
         let confined = |it: &Arc<dyn Store>| -> Arc<dyn Store> {
-            Arc::new(Confined::new(it.clone(), &format!("{prefix}-c-"), Arc::clone(&written)))
+            let prefix = format!("{prefix}-c-");
+            Arc::new(Confined::new(it.clone(), &prefix, Arc::clone(&written), pace.clone()))
         };
         let store = confined(&stores[0]);
         let second = stores.get(1).map(confined);
         let fixture = Fixture { second, ..Fixture::new(store) };
-        Semantics { fixture, written, inner: stores[0].clone() }
+        let cases_at_once = (rate / RATE_OF_A_CASE).clamp(1, CASES_AT_ONCE) as usize;
+        Semantics { fixture, written, cases_at_once }
     }
 
     /// How many cases there are.
@@ -64,21 +79,15 @@ impl Semantics {
                 failure.map(|e| FailedCase { name: case.name(), message: format!("{e:#}") });
             Trial { guarantee: guarantee(&case), failure }
         });
-        let mut trials = stream::iter(trials).buffer_unordered(CASES_AT_ONCE);
+        let mut trials = stream::iter(trials).buffer_unordered(self.cases_at_once);
         while let Some(trial) = trials.next().await {
             done(trial);
         }
     }
 
-    /// Removes what the cases have left behind; returns how much could not be removed.
-    pub(crate) async fn clean_up(&self) -> usize {
-        let keys: Vec<Write> = self.written.lock().iter().cloned().map(Write::delete).collect();
-        let mut left = 0;
-        for keys in keys.chunks(CASES_AT_ONCE) {
-            let answers = self.inner.write_many(keys).await;
-            left += answers.iter().filter(|it| it.is_err()).count();
-        }
-        left
+    /// What the cases have written, and may have left behind.
+    pub(crate) fn written(&self) -> Vec<Key> {
+        self.written.lock().iter().cloned().collect()
     }
 
     fn cases(&self) -> impl Iterator<Item = Case> {

@@ -1,7 +1,8 @@
 //! The phases of a verification.
 
 use std::{
-    collections::BTreeMap,
+    collections::VecDeque,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -11,15 +12,17 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use fastrand::Rng;
+use futures::StreamExt;
 use parking_lot::Mutex;
 use state::{Capabilities, Change, Format, Key, Read, Store, Write};
-use state_checker::{History, Limits, Record};
+use state_checker::{History, Origin, Record};
 
 use crate::{
     Findings, Plan, Progress, RealTime, Target, Theme, Time, Workload,
     judging::{Evidence, Recovery},
     sealed::Sealed,
-    semantics::{Semantics, Trial},
+    semantics::{RATE_MIN, Semantics, Trial},
+    tally::{Judge, Seen},
 };
 
 /// What to do, and how much of it.
@@ -33,12 +36,15 @@ pub struct Settings {
     pub duration: Duration,
     /// How many clients contend for each group of keys.
     pub clients: usize,
-    /// How many operations a second there are at most.
+    /// How many requests a second there are at most of clients that contend, and besides as many
+    /// of the cases of the contract, which have 100 at least.
     pub rate: u32,
     /// What all choices are made from.
     pub seed: u64,
     /// What all keys begin with: letters, digits and dashes.
     pub prefix: String,
+    /// Whether to keep all that clients saw. It takes some 300 bytes of memory for each operation.
+    pub keeps_history: bool,
 }
 
 /// How far a verification has come, for whoever watches, and the way to end it early.
@@ -74,7 +80,7 @@ pub struct Verification<'a> {
 pub struct Outcome {
     /// What is to be said.
     pub findings: Findings,
-    /// What was seen, of which it can be said again.
+    /// What was seen, of which it can be said again; empty if it was not to be kept.
     pub history: History,
 }
 
@@ -85,11 +91,18 @@ const GROUPS_AT_ONCE: usize = 8;
 /// explanations.
 const OPERATIONS: usize = 300;
 
+/// How many groups are looked at once more in the end, the first ones and the last ones. Each takes
+/// some 100 kB.
+const GROUPS_KEPT: usize = 128;
+
 /// The share of the time that clients contend in peace, in hundredths; then come the faults.
 const PEACE_SHARE: u32 = 60;
 
 /// The pause between two faults, in milliseconds.
 const FAULT_PAUSE_MS: std::ops::Range<u64> = 200..800;
+
+/// How many faults there are however short the time is: one alone may meet nobody.
+const FAULTS_MIN: u64 = 3;
 
 /// After which an answer is no longer waited for: short, so that faults leave outcomes unknown.
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -99,6 +112,9 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 
 /// How soon everything must serve again. Source: semantics.md, I14.
 const RECOVERY_MAX: Duration = Duration::from_secs(5);
+
+/// How long removing a few keys may take.
+const REMOVAL_MAX: Duration = Duration::from_secs(10);
 
 /// How often whoever waits looks whether it was interrupted.
 const TICK: Duration = Duration::from_millis(50);
@@ -122,7 +138,7 @@ impl<'a> Verification<'a> {
         let plan = plan(&settings, &capabilities);
         let mut workload = Workload::new(stores.to_vec(), time.clone(), plan.clone());
         workload.progress = watch.progress.clone();
-        let semantics = Semantics::new(stores, &settings.prefix);
+        let semantics = Semantics::new(stores, &settings.prefix, settings.rate);
         watch.cases_total.store(semantics.len() as u64, Relaxed);
         let sealed = Sealed::new(stores.to_vec(), time, &plan);
         Ok(Verification { target, settings, watch, workload, semantics, sealed })
@@ -132,44 +148,93 @@ impl<'a> Verification<'a> {
     ///
     /// # Errors
     ///
-    /// If what was disturbed cannot be brought back, or the user's own command failed.
+    /// If what was disturbed cannot be brought back, or the user's own command failed. What was
+    /// written is removed all the same.
     pub async fn run(self) -> Result<Outcome> {
         let started = self.workload.time.now();
-        let mut evidence = self.gather().await?;
+        let judge = Judge::start(self.settings.keeps_history);
+        let mut evidence = Evidence::default();
+        let mut groups = Vec::new();
+        let gathered = self.gather(&mut evidence, &mut groups, &judge).await;
         self.phase("cleaning up");
-        evidence.left_behind = self.clean_up(evidence.groups.keys()).await;
+        evidence.left_behind = self.clean_up(&groups).await;
+        if evidence.left_behind > 0 {
+            let (keys, prefix) = (evidence.left_behind, &self.settings.prefix);
+            gathered.with_context(|| {
+                format!("{keys} keys that begin with {prefix} could not be removed")
+            })?;
+        } else {
+            gathered?;
+        }
         self.phase("judging");
+        evidence.tally = judge.end().await;
         let elapsed = Duration::from_nanos(self.workload.time.now() - started);
         let capabilities = self.target.stores()[0].capabilities();
-        let theme = |group| self.workload.theme(group);
-        let limits = Limits::default();
-        let history = evidence.history(&self.settings);
-        let findings = evidence.judge(&self.settings, capabilities, &theme, &limits, elapsed);
+        let history = History {
+            origin: Origin::new(&self.settings.store, self.settings.seed),
+            records: std::mem::take(&mut evidence.tally.records),
+        };
+        let findings = evidence.judge(&self.settings, capabilities, elapsed);
         Ok(Outcome { findings, history })
     }
 
-    async fn gather(&self) -> Result<Evidence> {
-        let mut evidence = Evidence::default();
+    /// Sees all there is to see. `groups` are those that something may have been written to.
+    async fn gather(
+        &self,
+        evidence: &mut Evidence,
+        groups: &mut Vec<u32>,
+        judge: &Judge,
+    ) -> Result<()> {
         self.sealed.write().await;
         let direct = async {
-            let directed = self.direct(&mut evidence).await;
+            let directed = self.direct(evidence).await;
             self.watch.progress.stop.store(true, Relaxed);
             directed
         };
-        let (groups, directed) = tokio::join!(self.workload.run(), direct);
+        let (kept, directed) = tokio::join!(self.contend(groups, judge), direct);
         directed?;
-        evidence.groups = groups;
         self.phase("settling");
-        evidence.recovery = self.recover().await;
-        for (group, records) in &mut evidence.groups {
-            records.extend(self.workload.look_at(*group).await);
+        let back = self.recover().await;
+        let serving: Vec<usize> = (0..back.len()).filter(|it| back[*it].in_time).collect();
+        evidence.recovery.extend(back);
+        for (group, mut records) in kept {
+            records.extend(self.workload.look_through(&serving, group).await);
+            self.breathe(usize::from(self.workload.theme(group).keys()) * serving.len()).await;
+            judge.take(Seen::Contended(self.workload.theme(group), records));
         }
-        evidence.sealed = self.sealed.look().await;
-        evidence.unknown = self.watch.progress.unknown.load(Relaxed);
+        for records in self.sealed.look(&serving).await.into_values() {
+            judge.take(Seen::Sealed(records));
+        }
+        let progress = &self.watch.progress;
+        evidence.unknown = progress.unknown.load(Relaxed);
+        evidence.not_applied = progress.not_applied.load(Relaxed);
         evidence.faults = self.watch.faults.load(Relaxed);
         evidence.kills_the_store = self.target.kills_the_store();
         evidence.interrupted = self.is_interrupted();
-        Ok(evidence)
+        Ok(())
+    }
+
+    /// Lets clients contend until somebody stops them. Returns the groups that are to be looked at
+    /// once more when all is over: the first ones and the last ones; the others are judged by then,
+    /// or a long run would need ever more memory.
+    async fn contend(&self, groups: &mut Vec<u32>, judge: &Judge) -> Vec<(u32, Vec<Record>)> {
+        let (mut first, mut last) = (Vec::new(), VecDeque::new());
+        let mut histories = pin!(self.workload.histories());
+        while let Some((group, records)) = histories.next().await {
+            groups.push(group);
+            if first.len() < GROUPS_KEPT / 2 {
+                first.push((group, records));
+                continue;
+            }
+            last.push_back((group, records));
+            if last.len() > GROUPS_KEPT / 2
+                && let Some((group, records)) = last.pop_front()
+            {
+                judge.take(Seen::Contended(self.workload.theme(group), records));
+            }
+        }
+        first.extend(last);
+        first
     }
 
     /// What happens while clients contend: first the cases, in peace, then faults, then what the
@@ -191,7 +256,11 @@ impl<'a> Verification<'a> {
         self.disturb(evidence, self.settings.duration - peace).await?;
         if !self.is_interrupted() {
             self.phase("your command, under load");
-            evidence.provoked = self.target.provoke().await.context("the command of --hook")?;
+            let provoked = tokio::select! {
+                provoked = self.target.provoke() => provoked.context("the command of --hook")?,
+                () = self.interruption() => None,
+            };
+            evidence.provoked = provoked;
             if evidence.provoked.is_some() {
                 self.wait(RECOVERY_MAX).await;
             }
@@ -207,13 +276,18 @@ impl<'a> Verification<'a> {
     async fn disturb(&self, evidence: &mut Evidence, duration: Duration) -> Result<()> {
         let mut rng = Rng::with_seed(self.settings.seed);
         let until = self.workload.time.now() + duration.as_nanos() as u64;
-        while self.workload.time.now() < until && !self.is_interrupted() {
+        let is_over = || {
+            let enough = self.watch.faults.load(Relaxed) >= FAULTS_MIN;
+            (enough && self.workload.time.now() >= until) || self.is_interrupted()
+        };
+        while !is_over() {
             let Some(fault) = self.target.disturb(&mut rng).await? else {
                 self.wait(duration).await;
                 return Ok(());
             };
             *evidence.made.entry(fault).or_default() += 1;
             self.watch.faults.fetch_add(1, Relaxed);
+            evidence.recovery.extend(self.recover().await);
             self.wait(Duration::from_millis(rng.u64(FAULT_PAUSE_MS))).await;
         }
         Ok(())
@@ -241,17 +315,45 @@ impl<'a> Verification<'a> {
         futures::future::join_all(self.target.stores().iter().map(one)).await
     }
 
-    /// Returns how many keys could not be removed.
-    async fn clean_up(&self, groups: impl Iterator<Item = &u32>) -> usize {
-        let keys = groups.flat_map(|it| self.workload.keys(*it)).chain(self.sealed.keys());
-        let keys = keys.filter_map(|it| Key::new(&it).ok());
-        let deletes: Vec<Write> = keys.map(Write::delete).collect();
-        let mut left = self.semantics.clean_up().await;
+    /// Returns how many keys could not be removed, through any way to the data.
+    async fn clean_up(&self, groups: &[u32]) -> usize {
+        let keys = groups.iter().flat_map(|it| self.workload.keys(*it)).chain(self.sealed.keys());
+        let keys = keys.filter_map(|it| Key::new(&it).ok()).chain(self.semantics.written());
+        let mut left: Vec<Write> = keys.map(Write::delete).collect();
+        for store in self.target.stores() {
+            left = self.remove(store, left).await;
+        }
+        left.len()
+    }
+
+    /// Returns what could not be removed.
+    async fn remove(&self, store: &Arc<dyn Store>, deletes: Vec<Write>) -> Vec<Write> {
+        let mut left = Vec::new();
+        let mut is_dead = false;
         for some in deletes.chunks(GROUPS_AT_ONCE) {
-            let answers = self.target.stores()[0].write_many(some).await;
-            left += answers.iter().filter(|it| it.is_err()).count();
+            if is_dead {
+                left.extend_from_slice(some);
+                continue;
+            }
+            self.breathe(some.len()).await;
+            let answers = tokio::time::timeout(REMOVAL_MAX, store.write_many(some)).await;
+            // One that was asked to wait for each of a thousand keys would keep its user waiting too.
+            is_dead = answers.is_err();
+            let Ok(answers) = answers else {
+                left.extend_from_slice(some);
+                continue;
+            };
+            let failed = some.iter().zip(answers).filter(|(_, answer)| answer.is_err());
+            left.extend(failed.map(|(delete, _)| delete.clone()));
         }
         left
+    }
+
+    /// Waits for as long as so many operations should take.
+    async fn breathe(&self, operations: usize) {
+        let rate = self.settings.rate.max(RATE_MIN);
+        let operations = u32::try_from(operations).expect("a few");
+        tokio::time::sleep(Duration::from_secs(1) * operations / rate).await;
     }
 
     fn phase(&self, phase: &'static str) {
@@ -291,7 +393,7 @@ fn plan(settings: &Settings, capabilities: &Capabilities) -> Plan {
     }
 }
 
-/// Writes through each way, and reads what was written through every other.
+/// Writes through the first way, and reads what was written through all of them.
 async fn check_agreement(stores: &[Arc<dyn Store>], settings: &Settings) -> Result<()> {
     let Some(first) = stores.first() else { bail!("there is nothing to verify") };
     let key = Key::new(&format!("{}-preflight", settings.prefix)).context("the prefix")?;
@@ -299,6 +401,17 @@ async fn check_agreement(stores: &[Arc<dyn Store>], settings: &Settings) -> Resu
     let ttl = first.capabilities().ttl.then_some(LIFETIME);
     let put = Change::Put { value: value.clone().into(), format: Format::Json, ttl };
     first.write(&Write::new(key.clone(), put)).await.context("the store takes no write")?;
+    let agreement = check_each(stores, settings, &key, &value).await;
+    first.write(&Write::delete(key)).await.context("the store takes no delete")?;
+    agreement
+}
+
+async fn check_each(
+    stores: &[Arc<dyn Store>],
+    settings: &Settings,
+    key: &Key,
+    value: &str,
+) -> Result<()> {
     for (store, endpoint) in stores.iter().zip(&settings.endpoints) {
         let mut read = Read::new(key.clone());
         if store.capabilities().consistency.strong_read.is_some() {
@@ -313,9 +426,5 @@ async fn check_agreement(stores: &[Arc<dyn Store>], settings: &Settings) -> Resu
             );
         }
     }
-    first.write(&Write::delete(key)).await.context("the store takes no delete")?;
     Ok(())
 }
-
-/// The records of each group.
-pub(crate) type Groups = BTreeMap<u32, Vec<Record>>;

@@ -159,14 +159,20 @@ impl Workload {
 
     /// Reads every key of `group` through every store: what is there when all is quiet.
     pub async fn look_at(&self, group: u32) -> Vec<Record> {
+        let all: Vec<usize> = (0..self.stores.len()).collect();
+        self.look_through(&all, group).await
+    }
+
+    /// As [`look_at`](Workload::look_at), through some of the stores.
+    pub(crate) async fn look_through(&self, endpoints: &[usize], group: u32) -> Vec<Record> {
         let recorder = self.recorder(group);
         let theme = self.theme(group);
         let mut client = Client::new(&recorder, &self.numbers, group, theme, self.plan.seed);
         let mut records = Vec::new();
         for key in 0..theme.keys() {
-            for endpoint in 0..self.stores.len() {
+            for endpoint in endpoints {
                 for _ in 0..LAST_READ_TRIES {
-                    let record = client.look(endpoint, key).await;
+                    let record = client.look(*endpoint, key).await;
                     self.count(&record);
                     let failed = matches!(record.reply, Reply::Unknown | Reply::NotApplied);
                     records.push(record);

@@ -127,7 +127,8 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) clients: u8,
 
-    /// How many operations a second there are at most
+    /// How many requests a second contend at most; the cases of the contract have as many again, and
+    /// 100 at least
     #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: u32,
 

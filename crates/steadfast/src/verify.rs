@@ -67,6 +67,7 @@ async fn verify(args: &VerifyArgs) -> Result<u8> {
         rate: args.rate,
         seed,
         prefix: format!("verify-{:08x}", fastrand::u32(..)),
+        keeps_history: args.history.is_some(),
     };
     let verification = Verification::prepare(&target, settings, watch.clone()).await?;
     let running = verification.run();
@@ -125,19 +126,20 @@ fn print(args: &VerifyArgs, findings: &Findings) -> Result<()> {
     if let Some(file) = &args.html {
         fs::write(file, report::html(findings)).with_context(|| cannot_write(file))?;
     }
-    match &args.json {
-        Some(file) if file == Path::new("-") => {
-            println!("{}", report::json(findings));
-            return Ok(());
-        }
+    let text = match &args.json {
+        Some(file) if file == Path::new("-") => report::json(findings) + "\n",
         Some(file) => {
             fs::write(file, report::json(findings)).with_context(|| cannot_write(file))?;
+            report::text(findings, &Terminal::default())
         }
-        None => {}
+        None => report::text(findings, &Terminal::default()),
+    };
+    let mut stdout = anstream::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // Whoever has read enough still wants the verdict, which is the exit code.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.context("cannot print the report"),
     }
-    anstream::print!("{}", report::text(findings, &Terminal::default()));
-    io::stdout().flush()?;
-    Ok(())
 }
 
 fn replay(file: &Path) -> Result<u8> {

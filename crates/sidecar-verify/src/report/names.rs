@@ -86,14 +86,15 @@ pub fn grouped(number: u64) -> String {
     grouped
 }
 
-/// What `n` operations without a flaw say of the flaws that there may be: the rule of three. If
+/// What `n` operations without a flaw say of the flaws that there may be and that show: the rule of
+/// three. If
 /// one of every `n / 3` operations went wrong, independently of each other, `n` of them would all
 /// go well in fewer than 5 % of runs.
 pub fn confidence(n: u64) -> String {
     match n / 3 {
         0 | 1 => "too few operations to tell".to_owned(),
         one_in => format!(
-            "a flaw in 1 of {} operations or more would have shown with 95\u{a0}% certainty",
+            "a flaw that shows in 1 of {} or more would have been seen with 95\u{a0}% certainty",
             grouped(one_in)
         ),
     }

@@ -15,6 +15,9 @@ use crate::{AuditLine, Findings, Guarantee, Judgement, Standing};
 /// A timeline of more operations is not read by anybody.
 const BARS_MAX: usize = 12;
 
+/// Many cases fail of one mistake.
+const CASES_MAX: usize = 6;
+
 /// The narrowest and the widest that is drawn for.
 const COLUMNS: (usize, usize) = (60, 100);
 
@@ -71,7 +74,7 @@ fn header(page: &mut Page, findings: &Findings) {
     page.hang("  ", &[], 2, &facts.join(", "));
     if findings.interrupted {
         let text = "it was ended before its time, so there is less to be said than was planned";
-        page.hang("  ", &[(yellow(), "interrupted")], 13, text);
+        page.hang("  ", &[(yellow(), "interrupted")], 14, text);
     }
     for AuditLine { warning, text } in &findings.audit {
         let mark = if *warning { (yellow(), "warning    ") } else { (DIM, "note       ") };
@@ -142,12 +145,16 @@ fn failed_cases(page: &mut Page, findings: &Findings) {
         return;
     }
     page.section("Cases that failed, one request after the other");
-    for (guarantee, case) in cases {
+    let more = cases.len().saturating_sub(CASES_MAX);
+    for (guarantee, case) in cases.into_iter().take(CASES_MAX) {
         let name = plain(&case.name);
         page.hang("  ", &[(red(), &name)], 6, &format!("({})", Guarantee::name(guarantee)));
         for line in case.message.lines() {
             page.hang("      ", &[], 6, &plain(line));
         }
+    }
+    if more > 0 {
+        page.hang("  ", &[], 2, &format!("{more} more: --html, --json."));
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Child {
     arguments: Vec<OsString>,
     process: Process,
     port: u16,
+    /// What went wrong while it started, in its own words.
+    errors: Vec<String>,
 }
 
 impl Child {
@@ -35,8 +37,13 @@ impl Child {
             arguments.extend(["--resources-path".into(), folder.into()]);
         }
         arguments.extend(["--dapr-listen-addresses", "127.0.0.1"].map(OsString::from));
-        let (process, port) = spawn(&arguments, 0).await?;
-        Ok(Child { arguments, process, port })
+        let (process, Ready { port, errors }) = spawn(&arguments, 0).await?;
+        Ok(Child { arguments, process, port, errors })
+    }
+
+    /// What went wrong while it started, though it serves.
+    pub(crate) fn errors(&self) -> &[String] {
+        &self.errors
     }
 
     /// Where its HTTP API is, also after a restart.
@@ -81,8 +88,14 @@ pub(crate) fn folders(args: &VerifyArgs) -> Vec<PathBuf> {
     }
 }
 
-/// Starts a process, and waits until it serves. Returns its port.
-async fn spawn(arguments: &[OsString], port: u16) -> Result<(Process, u16)> {
+/// What a sidecar has said until it served.
+struct Ready {
+    port: u16,
+    errors: Vec<String>,
+}
+
+/// Starts a process, and waits until it serves.
+async fn spawn(arguments: &[OsString], port: u16) -> Result<(Process, Ready)> {
     let own = env::current_exe().context("cannot find the program that is running")?;
     let mut process = Command::new(&own)
         .args(["launch-app", "--parent", &getpid().as_raw_nonzero().to_string(), "--"])
@@ -99,15 +112,15 @@ async fn spawn(arguments: &[OsString], port: u16) -> Result<(Process, u16)> {
         .context("cannot start a sidecar")?;
     let stdout = process.stdout.take().context("it has an output")?;
     match timeout(START_MAX, ready(stdout)).await {
-        Ok(Ok(port)) => Ok((process, port)),
+        Ok(Ok(ready)) => Ok((process, ready)),
         Ok(Err(log)) => bail!("the sidecar did not start:\n{log}"),
         Err(_) => bail!("the sidecar did not start within {START_MAX:?}"),
     }
 }
 
 /// Waits until the log says that the sidecar is ready, and reads on for as long as there is any.
-/// Returns the port, or else the log.
-async fn ready(stdout: ChildStdout) -> Result<u16, String> {
+/// Returns what it has said, or else the log.
+async fn ready(stdout: ChildStdout) -> Result<Ready, String> {
     let mut lines = BufReader::new(stdout).lines();
     let (mut log, mut port) = (Vec::new(), None);
     while let Ok(Some(line)) = lines.next_line().await {
@@ -119,7 +132,8 @@ async fn ready(stdout: ChildStdout) -> Result<u16, String> {
         if let Some(port) = port.filter(|_| is_ready) {
             // A full pipe would stop the sidecar.
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return Ok(port);
+            let error = |it: &String| it.split_once(" ERROR ").map(|(_, it)| it.to_owned());
+            return Ok(Ready { port, errors: log.iter().filter_map(error).collect() });
         }
     }
     Err(log.join("\n"))

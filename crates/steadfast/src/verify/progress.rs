@@ -21,10 +21,14 @@ pub(crate) async fn show(watch: &Watch, duration: Duration) {
     loop {
         tokio::time::sleep(every).await;
         let progress = &watch.progress;
+        let elapsed = started.elapsed().as_secs();
+        // What comes after that takes as long as it takes.
+        let planned = match elapsed < duration.as_secs() {
+            true => format!(" of about {} s", duration.as_secs()),
+            false => String::new(),
+        };
         line(&format!(
-            "{:>3} s of about {} s  {}: {} operations, {} of {} cases, {} faults, {} unknown",
-            started.elapsed().as_secs(),
-            duration.as_secs(),
+            "{elapsed:>3} s{planned}  {}: {} operations, {} of {} cases, {} faults, {} unknown",
             watch.phase.lock(),
             progress.operations.load(Relaxed),
             watch.cases.load(Relaxed),

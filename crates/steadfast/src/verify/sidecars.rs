@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use fastrand::Rng;
 use fault_proxy::{Direction, Fault, Proxy};
+use rustix::process::{Pid, Signal, kill_process_group};
 use sidecar_client::{HttpStore, Protocol};
 use sidecar_verify::{KILL, Target};
 use state::Store;
@@ -27,6 +28,8 @@ pub(crate) struct Sidecars {
     /// Whether the store is a part of its sidecar, and is killed with it.
     in_process: bool,
     disturbs: bool,
+    /// The troubles that are still to come before any comes again; `None` before the first.
+    deck: Mutex<Option<Vec<&'static (&'static str, Trouble)>>>,
     hook: Option<String>,
 }
 
@@ -79,6 +82,7 @@ impl Sidecars {
             children: Vec::new(),
             in_process: false,
             disturbs: !args.no_faults,
+            deck: Default::default(),
             hook: args.hook.clone(),
         };
         for url in &args.endpoint {
@@ -91,8 +95,12 @@ impl Sidecars {
         for number in 1..=args.processes {
             let child = Child::start(args).await?;
             let address = SocketAddr::from(([127, 0, 0, 1], child.port()));
+            let connected = all.connect(format!("sidecar {number}"), address, &args.store).await;
+            connected.map_err(|e| match child.errors() {
+                [] => e,
+                errors => e.context(errors.join("\n")),
+            })?;
             all.children.push(Mutex::new(child));
-            all.connect(format!("sidecar {number}"), address, &args.store).await?;
             if !all.survives_a_crash() {
                 // What one process keeps to itself, another cannot see.
                 break;
@@ -128,6 +136,26 @@ impl Sidecars {
         self.stores.iter().all(|it| it.capabilities().durability.process_crash)
     }
 
+    /// Each of them once before any comes again, and a kill first: a short run must have one to say
+    /// anything of durability.
+    async fn next_trouble(&self, rng: &mut Rng) -> &'static (&'static str, Trouble) {
+        let mut deck = self.deck.lock().await;
+        let (is_new, mut cards) = match deck.take() {
+            None => (true, Vec::new()),
+            Some(cards) => (false, cards),
+        };
+        if cards.is_empty() {
+            cards = self.troubles();
+            rng.shuffle(&mut cards);
+        }
+        if is_new {
+            cards.sort_by_key(|it| matches!(it.1, Trouble::Kill));
+        }
+        let next = cards.pop().expect("connections can always be disturbed");
+        *deck = Some(cards);
+        next
+    }
+
     fn troubles(&self) -> Vec<&'static (&'static str, Trouble)> {
         let ours = !self.children.is_empty();
         let possible = |it: &&(&str, Trouble)| match it.1 {
@@ -153,8 +181,7 @@ impl Target for Sidecars {
         if !self.disturbs {
             return Ok(None);
         }
-        let troubles = self.troubles();
-        let (name, trouble) = troubles[rng.usize(..troubles.len())];
+        let (name, trouble) = self.next_trouble(rng).await;
         let which = rng.usize(..self.stores.len());
         let duration = Duration::from_millis(rng.u64(FAULT_MS));
         match trouble {
@@ -173,15 +200,38 @@ impl Target for Sidecars {
     async fn provoke(&self) -> Result<Option<String>> {
         let Some(hook) = &self.hook else { return Ok(None) };
         let mut command = tokio::process::Command::new("sh");
-        command.args(["-c", hook]).stdin(std::process::Stdio::null()).kill_on_drop(true);
+        command.args(["-c", hook]).stdin(std::process::Stdio::null()).process_group(0);
         // What it prints must not get between the lines of a report in JSON.
         command.stdout(std::io::stderr());
-        let status = tokio::time::timeout(HOOK_MAX, command.status()).await;
+        let mut process = command.spawn().context("cannot start a shell")?;
+        let group = Group(process.id().and_then(|it| Pid::from_raw(it.cast_signed())));
+        let status = tokio::time::timeout(HOOK_MAX, process.wait()).await;
         let status = status.with_context(|| format!("it did not end within {HOOK_MAX:?}"))??;
+        // What it has left running on purpose, such as a server, may go on.
+        group.spare();
         if !status.success() {
             bail!("it failed: {status}");
         }
         Ok(Some(hook.clone()))
+    }
+}
+
+/// The processes of a command, which are killed when this is dropped.
+struct Group(Option<Pid>);
+
+impl Group {
+    /// Lets those go on that there still are.
+    fn spare(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // They may have ended at this moment.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 

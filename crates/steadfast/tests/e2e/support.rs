@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Far longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A `steadfast` process; killed when dropped.
 pub(crate) struct Steadfast {

@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Steadfast, command, finished};
+use crate::support::{Steadfast, command, eventually, finished, lives};
 
 fn component(folder: &Path, component_type: &str) {
     fs::create_dir_all(folder.join("components")).unwrap();
@@ -147,6 +147,16 @@ fn a_wrong_configuration_is_told_from_a_verdict() {
 }
 
 #[test]
+fn a_store_that_cannot_be_opened_says_why() {
+    let folder = TempDir::new().unwrap();
+    component(folder.path(), "state.sqlite");
+    fs::create_dir(folder.path().join("state.db")).unwrap();
+    let (code, output) = finished(folder.path(), &["verify"]);
+    assert_eq!(code, 3, "{output}");
+    assert!(output.contains("state.db"), "{output}");
+}
+
+#[test]
 fn different_data_behind_two_endpoints_is_no_verdict() {
     let folder = TempDir::new().unwrap();
     let start = || Steadfast::serve(folder.path(), &["--state-store", "memory"]);
@@ -171,6 +181,57 @@ fn an_interruption_leaves_nothing_behind() {
     assert_eq!(process.wait().code(), Some(2), "{}", process.output());
     assert!(process.output().contains("before its time"), "{}", process.output());
     assert_eq!(rows_left(folder.path()), 0);
+}
+
+#[test]
+fn a_command_that_fails_leaves_nothing_behind() {
+    let folder = TempDir::new().unwrap();
+    component(folder.path(), "state.sqlite");
+    let arguments = ["verify", "--duration", "1s", "--no-faults", "--hook", "exit 7"];
+    let (code, output) = finished(folder.path(), &arguments);
+    assert_eq!(code, 3, "{output}");
+    assert!(output.contains("--hook: it failed: exit status: 7"), "{output}");
+    assert_eq!(rows_left(folder.path()), 0);
+}
+
+#[test]
+fn a_command_that_hangs_ends_with_the_verification() {
+    let folder = TempDir::new().unwrap();
+    component(folder.path(), "state.sqlite");
+    let hook = "echo the hook is $$ >&2; sleep 600; true";
+    let mut process = Steadfast::start(command(
+        folder.path(),
+        &["verify", "--duration", "1s", "--no-faults", "--hook", hook],
+    ));
+    let line = process.line_with("the hook is");
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(2), "{}", process.output());
+    let pid = line.trim().rsplit(' ').next().unwrap();
+    eventually("the hook ends", || !lives(pid));
+    assert_eq!(rows_left(folder.path()), 0);
+}
+
+#[test]
+fn what_nobody_contends_for_is_not_tested() {
+    let folder = TempDir::new().unwrap();
+    component(folder.path(), "state.in-memory");
+    let arguments = [
+        "verify",
+        "--duration",
+        "1s",
+        "--clients",
+        "1",
+        "--json",
+        "report.json",
+        "--require",
+        "first-write",
+    ];
+    let (code, output) = finished(folder.path(), &arguments);
+    assert_eq!(code, 2, "{output}");
+    let findings = findings(&folder.path().join("report.json"));
+    for guarantee in ["first-write", "strong", "tx"] {
+        assert_eq!(standing(&findings, guarantee), "not_tested", "{guarantee}: {output}");
+    }
 }
 
 /// A sidecar's port, with conflicts turned into acknowledgements.

@@ -47,7 +47,7 @@ fn confidence_follows_the_rule_of_three() {
     let says = |n| confidence(n).replace('\u{a0}', " ");
     assert_eq!(
         says(8_212),
-        "a flaw in 1 of 2 737 operations or more would have shown with 95 % certainty"
+        "a flaw that shows in 1 of 2 737 or more would have been seen with 95 % certainty"
     );
     assert_eq!(says(5), "too few operations to tell");
     for n in [6_u64, 30, 3_000, 1_000_000] {

@@ -134,8 +134,8 @@ store orders via http://127.0.0.1:3500, :3501, :3502
   strong consistency        VIOLATED     2 of 96 histories show it broken
   transaction atomicity     VIOLATED     1 of 16 histories shows it broken
   time to live              VIOLATED     1 of 16 histories shows it broken
-  bulk replies              HOLDS        8 212 reads, 2 914 contended; a flaw in 1 of 971 operations
-                                         or more would have shown with 95 % certainty
+  bulk replies              HOLDS        8 212 reads, 2 914 contended; a flaw that shows in 1 of 971
+                                         or more would have been seen with 95 % certainty
   values and keys           HOLDS        34 cases of keys and values
   durability                NOT TESTED   nothing was killed: give --hook
   recovery after faults     NOT OFFERED  the component has one connection
