@@ -21,7 +21,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sidecar-api", &["state"]),
     ("sidecar-bench", &["state", "state-config", "state-stores"]),
     ("sidecar-verify", &["state", "state-testkit", "state-checker"]),
-    ("torture", &["state", "state-checker", "fault-proxy", "sidecar-client", "sidecar-verify"]),
+    (
+        "torture",
+        &[
+            "state",
+            "state-checker",
+            "state-config",
+            "state-stores",
+            "fault-proxy",
+            "sidecar-client",
+            "sidecar-verify",
+        ],
+    ),
     (
         "steadfast",
         &[

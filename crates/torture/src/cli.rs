@@ -17,4 +17,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Kill, fail and cut the power of a sidecar on SQLite, and look for what it had acknowledged
     Crash(crate::crash::CrashArgs),
+    /// Contend for keys through several sidecars under faults, and judge what was seen
+    Run(crate::run::RunArgs),
+    /// Judge a history that was written before
+    Replay(crate::run::ReplayArgs),
 }

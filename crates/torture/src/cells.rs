@@ -1,0 +1,8 @@
+//! The stores that are tortured: one file and one line for each.
+
+use crate::cell::Cell;
+
+mod sqlite;
+
+/// All of them.
+pub(crate) static CELLS: &[Cell] = &[sqlite::CELL];
