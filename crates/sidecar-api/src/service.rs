@@ -198,7 +198,7 @@ impl StoreHandle {
     }
 
     /// Reads keys: the i-th answer is to the i-th read, and one that fails does not fail others.
-    /// Once the values take [`ANSWER_BYTES_MAX`], no more are read, and the rest fail.
+    /// Once the values take 64 MiB, no more are read, and the rest fail.
     pub async fn get_many(&self, reads: &[Read]) -> Vec<Result<Option<Item>>> {
         let mut answers = Vec::with_capacity(reads.len());
         let mut bytes = 0;

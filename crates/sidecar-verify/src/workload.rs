@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -82,6 +82,10 @@ pub(crate) struct Numbers {
     processes: AtomicU32,
     values: AtomicU64,
 }
+
+/// After so many changes whose fate is not known, a group is left in peace: each of them doubles what
+/// may have happened, and soon nobody can judge it.
+const DOUBTS_MAX: usize = 12;
 
 /// How often a last read is tried before it is left out.
 const LAST_READ_TRIES: usize = 5;
@@ -216,10 +220,10 @@ impl Workload {
         let theme = self.theme(group);
         let mut seeds = Rng::with_seed(self.plan.seed ^ (u64::from(group) << 32));
         let operations = self.plan.operations * theme.share_of_operations() / 100;
-        let begun = AtomicU64::new(0);
+        let (begun, doubts) = (AtomicU64::new(0), AtomicUsize::new(0));
         let clients = (0..self.plan.clients).map(|_| {
             let client = Client::new(&recorder, &self.numbers, group, theme, seeds.u64(..));
-            self.drive(client, &begun, operations as u64)
+            self.drive(client, &begun, &doubts, operations as u64)
         });
         let mut records: Vec<Record> = join_all(clients).await.into_iter().flatten().collect();
         records.extend(self.look_at(group).await);
@@ -236,9 +240,18 @@ impl Workload {
         records
     }
 
-    async fn drive(&self, mut client: Client<'_>, begun: &AtomicU64, max: u64) -> Vec<Record> {
+    async fn drive(
+        &self,
+        mut client: Client<'_>,
+        begun: &AtomicU64,
+        doubts: &AtomicUsize,
+        max: u64,
+    ) -> Vec<Record> {
         let mut records = Vec::new();
-        while begun.fetch_add(1, Relaxed) < max && !self.progress.stop.load(Relaxed) {
+        while begun.fetch_add(1, Relaxed) < max
+            && doubts.load(Relaxed) < DOUBTS_MAX
+            && !self.progress.stop.load(Relaxed)
+        {
             if let Some(pace) = self.plan.pace {
                 let pace = u64::try_from(pace.as_nanos()).expect("a pace is short").max(1);
                 let wait = pace - self.time.now() % pace;
@@ -250,6 +263,8 @@ impl Workload {
             }
             let answered = client.operate().await;
             answered.iter().for_each(|it| self.count(it));
+            let in_doubt = |it: &&Record| it.reply == Reply::Unknown && !it.changes().is_empty();
+            doubts.fetch_add(answered.iter().filter(in_doubt).count(), Relaxed);
             records.extend(answered);
         }
         records

@@ -4,11 +4,16 @@
 //! come next, remember which sets of operations have led to which state, and never try the same
 //! pair twice. Source: G. Lowe, "Testing for linearizability", 2017.
 //!
-//! What is remembered of a pair is 128 bits: a random number for each operation of the set and the
-//! bits of the state, added without carry. Of a million pairs two are taken for one once in 10^26
-//! searches.
+//! Operations that need not have happened would multiply the pairs: with 30 of them there are 2^30
+//! sets. But one that was not used can still be used later. So a set is not tried if one that led to
+//! the same state has the same operations that must have happened, and of the others only some of
+//! those that this has: whatever can follow here could follow there.
+//!
+//! What is remembered of a state, and of the operations that must have happened, is 128 bits: a
+//! random number for each operation and the bits of the state, added without carry. Of a million
+//! two are taken for one once in 10^26 searches.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::{
     model::{Claim, State},
@@ -48,8 +53,24 @@ struct Choice {
 /// A set of steps.
 struct Steps {
     has: Vec<bool>,
-    /// What the steps that it has come to.
+    /// What those that must have happened come to.
     sum: u128,
+    /// The number of each that may have, among those, and which of them it has.
+    numbers: Vec<Option<usize>>,
+    optional: Box<[u64]>,
+}
+
+/// What was tried: for each sum the smallest sets of steps that need not have happened.
+#[derive(Default)]
+struct Tried(HashMap<u128, Vec<Box<[u64]>>>);
+
+/// Which steps are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    /// Those that must have happened. They come first: small sets spare the most.
+    Required,
+    /// Those that may have.
+    Optional,
 }
 
 /// Looks for an order that begins in the state `start`, with at most `budget` tries. Adds the tries
@@ -57,13 +78,14 @@ struct Steps {
 pub(crate) fn search(steps: &[Step], start: State, budget: u64, tries: &mut u64) -> Found {
     let mut timeline = Timeline::new(steps);
     let mut missing = steps.iter().filter(|it| it.to.is_some()).count();
-    let mut done = Steps { has: vec![false; steps.len()], sum: 0 };
+    let mut done = Steps::none_of(steps);
     let writes = writes(steps);
-    let mut seen = HashSet::new();
+    let mut tried = Tried::default();
     let mut choices: Vec<Choice> = Vec::new();
     let mut state = start;
     let limit = tries.saturating_add(budget);
     let mut at = timeline.first();
+    let mut round = Round::Required;
     let mut is_fresh = true;
     while missing > 0 {
         *tries += 1;
@@ -79,29 +101,37 @@ pub(crate) fn search(steps: &[Step], start: State, budget: u64, tries: &mut u64)
                 done.flip(step);
                 missing -= 1;
                 timeline.take(entry);
-                (at, is_fresh) = (timeline.first(), true);
+                (at, round, is_fresh) = (timeline.first(), Round::Required, true);
                 continue;
             }
         }
         let candidate = timeline.call(at);
         if let Some(step) = candidate {
+            if Round::of(&steps[step]) != round {
+                at = timeline.next[at as usize];
+                continue;
+            }
             let after = state.after(&steps[step].claim);
-            let is_optional = steps[step].to.is_none();
+            let is_optional = round == Round::Optional;
             let is_early = writes[step].is_some_and(|it| !done.has[it]);
             let after = after.filter(|it| !is_early && (!is_optional || *it != state));
             if let Some(after) = after {
                 done.flip(step);
-                if seen.insert(done.sum ^ after.bits()) {
+                if tried.admits(&done, after) {
                     choices.push(Choice { entry: at, before: state, is_forced: false });
                     state = after;
                     missing -= usize::from(!is_optional);
                     timeline.take(at);
-                    (at, is_fresh) = (timeline.first(), true);
+                    (at, round, is_fresh) = (timeline.first(), Round::Required, true);
                     continue;
                 }
                 done.flip(step);
             }
             at = timeline.next[at as usize];
+            continue;
+        }
+        if round == Round::Required {
+            (at, round) = (timeline.first(), Round::Optional);
             continue;
         }
         // The next operation to return cannot come after any of those before it: go back.
@@ -114,6 +144,7 @@ pub(crate) fn search(steps: &[Step], start: State, budget: u64, tries: &mut u64)
             timeline.put_back(choice.entry);
             if !choice.is_forced {
                 at = timeline.next[choice.entry as usize];
+                round = Round::of(&steps[step]);
                 break;
             }
         }
@@ -205,11 +236,50 @@ impl Timeline {
 }
 
 impl Steps {
+    /// The empty set of some of `steps`.
+    fn none_of(steps: &[Step]) -> Steps {
+        let mut count = 0..;
+        let number = |it: &Step| if it.to.is_none() { count.next() } else { None };
+        let numbers: Vec<Option<usize>> = steps.iter().map(number).collect();
+        let len = numbers.iter().flatten().count();
+        let optional = vec![0; len.div_ceil(64)].into();
+        Steps { has: vec![false; steps.len()], sum: 0, numbers, optional }
+    }
+
     fn flip(&mut self, step: usize) {
         self.has[step] ^= true;
+        if let Some(number) = self.numbers[step] {
+            self.optional[number / 64] ^= 1 << (number % 64);
+            return;
+        }
         let number = step as u64 * 2;
         self.sum ^= u128::from(random(number)) << 64 | u128::from(random(number + 1));
     }
+}
+
+impl Tried {
+    /// Whether it is worth while to go on with these steps in this state, and notes that somebody
+    /// does.
+    fn admits(&mut self, done: &Steps, state: State) -> bool {
+        let sets = self.0.entry(done.sum ^ state.bits()).or_default();
+        if sets.iter().any(|it| is_part(it, &done.optional)) {
+            return false;
+        }
+        sets.retain(|it| !is_part(&done.optional, it));
+        sets.push(done.optional.clone());
+        true
+    }
+}
+
+impl Round {
+    fn of(step: &Step) -> Round {
+        if step.to.is_some() { Round::Required } else { Round::Optional }
+    }
+}
+
+/// Whether all of one set is in the other.
+fn is_part(some: &[u64], of: &[u64]) -> bool {
+    some.iter().zip(of).all(|(some, of)| some & !of == 0)
 }
 
 /// For each step the one that it must come after: for an expiry the write, if that must happen.

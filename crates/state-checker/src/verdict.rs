@@ -94,8 +94,8 @@ pub struct Report {
 impl Default for Limits {
     /// Nothing goes early, a second late and half of one for a busy machine, and five million tries,
     /// which take about a second, and 180 MB if every one of them leads somewhere new. Clean
-    /// histories of 300 operations by ten clients take 700 on average; one with 30 unknown outcomes
-    /// took three million, and 11 MB.
+    /// histories of 300 operations by ten clients take 700 on average; those with 30 unknown outcomes
+    /// take a thousand to a million.
     fn default() -> Limits {
         Limits { expiry_early_ns: 0, expiry_late_ns: 1_500_000_000, tries_max: 5_000_000 }
     }

@@ -61,8 +61,8 @@ pub(crate) struct ReplayArgs {
 }
 
 /// More tries than in the hands of users: here, giving up is a failure. Source: 16 bytes for each
-/// make 320 MB at worst.
-const TRIES_MAX: u64 = 20_000_000;
+/// a gigabyte at worst, and ten seconds.
+const TRIES_MAX: u64 = 200_000_000;
 
 /// What is tolerated here.
 pub(crate) fn limits() -> Limits {
