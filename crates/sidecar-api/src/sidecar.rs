@@ -196,6 +196,8 @@ fn promises(can: &Capabilities) -> Value {
             "processCrash": can.durability.process_crash,
             "powerLoss": can.durability.power_loss,
             "failover": can.durability.failover,
+            "memoryPressure": can.durability.memory_pressure,
         },
+        "serverSettings": can.server_settings,
     })
 }

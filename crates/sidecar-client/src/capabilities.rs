@@ -1,6 +1,6 @@
 //! What a sidecar says that one of its stores can do.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::Value;
 use state::{Capabilities, Consistencies, Durability, Error, FailureKind, Result};
@@ -59,7 +59,13 @@ fn of_dapr() -> Capabilities {
             strong_read: untold(),
             eventual_read: untold(),
         },
-        durability: Durability { process_crash: false, power_loss: false, failover: None },
+        durability: Durability {
+            process_crash: false,
+            power_loss: false,
+            failover: None,
+            memory_pressure: false,
+        },
+        server_settings: BTreeMap::new(),
     }
 }
 
@@ -83,9 +89,16 @@ fn promised(promises: &Value, named: Capabilities) -> Capabilities {
             process_crash: survives["processCrash"] == true,
             power_loss: survives["powerLoss"] == true,
             failover: survives["failover"].as_bool(),
+            memory_pressure: survives["memoryPressure"] == true,
         },
+        server_settings: settings(&promises["serverSettings"]),
         ..named
     }
+}
+
+fn settings(told: &Value) -> BTreeMap<String, String> {
+    let entries = told.as_object().into_iter().flatten();
+    entries.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 #[cfg(test)]

@@ -219,7 +219,13 @@ fn capabilities() -> Capabilities {
             strong_read: only_copy(),
             eventual_read: None,
         },
-        durability: Durability { process_crash: true, power_loss: true, failover: None },
+        durability: Durability {
+            process_crash: true,
+            power_loss: true,
+            failover: None,
+            memory_pressure: true,
+        },
+        server_settings: Default::default(),
     }
 }
 

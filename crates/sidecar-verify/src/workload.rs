@@ -200,7 +200,8 @@ impl Workload {
     }
 
     fn prefix_of(&self, group: u32) -> String {
-        format!("{}-{group}", self.plan.prefix)
+        // In braces, so that a cluster has the keys of a group in one place, as transactions need them.
+        format!("{}-{{{group}}}", self.plan.prefix)
     }
 
     fn recorder(&self, group: u32) -> Recorder<'_> {

@@ -10,6 +10,8 @@ use state::{Result, Store};
 use state_config::Properties;
 
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "sqlite")]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -37,6 +39,8 @@ pub type Opening = BoxFuture<'static, Result<Arc<dyn Store>>>;
 /// The drivers in this binary, in alphabetical order.
 pub static DRIVERS: &[Driver] = &[
     memory::DRIVER,
+    #[cfg(feature = "redis")]
+    redis::DRIVER,
     #[cfg(feature = "sqlite")]
     sqlite::DRIVER,
 ];

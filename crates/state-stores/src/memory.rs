@@ -185,7 +185,13 @@ fn capabilities() -> Capabilities {
             strong_read: only_copy(),
             eventual_read: None,
         },
-        durability: Durability { process_crash: false, power_loss: false, failover: None },
+        durability: Durability {
+            process_crash: false,
+            power_loss: false,
+            failover: None,
+            memory_pressure: true,
+        },
+        server_settings: Default::default(),
     }
 }
 

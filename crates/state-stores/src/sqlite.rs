@@ -175,7 +175,13 @@ fn capabilities(kind: Kind) -> Capabilities {
             strong_read: Some(Cow::Borrowed("like every read: the last commit")),
             eventual_read: None,
         },
-        durability: Durability { process_crash: on_disk, power_loss: on_disk, failover: None },
+        durability: Durability {
+            process_crash: on_disk,
+            power_loss: on_disk,
+            failover: None,
+            memory_pressure: true,
+        },
+        server_settings: Default::default(),
     }
 }
 

@@ -86,7 +86,8 @@ impl Scope {
             (Way::TwoInstances, Some(second)) => second.clone(),
             _ => store.clone(),
         };
-        Scope { store, reader, way, prefix: format!("{name}-{}-", unique()) }
+        // In braces, so that a cluster has the keys of a case in one place, as transactions need them.
+        Scope { store, reader, way, prefix: format!("{{{name}-{}}}-", unique()) }
     }
 
     #[cfg(feature = "harness")]

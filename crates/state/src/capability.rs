@@ -1,4 +1,4 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// What a store can do, beyond reading and last-write-wins writing, which all can.
 ///
@@ -23,6 +23,9 @@ pub struct Capabilities {
     pub consistency: Consistencies,
     /// What becomes of acknowledged writes.
     pub durability: Durability,
+    /// The settings of a server that durability follows from, by the names that it gives them, as they were when
+    /// the store was opened. Empty if there is no server, or it does not tell.
+    pub server_settings: BTreeMap<String, String>,
 }
 
 /// What a store gives for each [`Consistency`](crate::Consistency), in words for its users.
@@ -47,6 +50,8 @@ pub struct Durability {
     pub power_loss: bool,
     /// Another replica takes over; `None` if there is none to do so.
     pub failover: Option<bool>,
+    /// The store runs out of the memory that it may use: it refuses what is new, and evicts nothing.
+    pub memory_pressure: bool,
 }
 
 /// Something a store may lack.

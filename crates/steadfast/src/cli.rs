@@ -49,6 +49,7 @@ Examples:
   steadfast run -- python3 app.py
   steadfast run --app-id cart --app-port 8080 -- node server.js
   steadfast run --state-store sqlite:///var/lib/cart/state.db -- ./cart
+  steadfast run --state-store redis://localhost:6379/0 -- ./cart
 
 Without a state store among the component files, `run` writes statestore.yaml for a SQLite
 database into the components folder. Replace that file to switch the store.")]
@@ -187,7 +188,8 @@ pub(crate) struct SidecarArgs {
     )]
     pub(crate) resources_path: Vec<PathBuf>,
 
-    /// Use this store, under the name statestore: memory, sqlite:///path or sqlite://relative/path
+    /// Use this store, under the name statestore: memory, sqlite:///path, sqlite://relative/path,
+    /// redis://[user:password@]host[:port][/db], rediss:// for TLS. `run` writes a component file for a server
     #[arg(long, value_name = "URL")]
     pub(crate) state_store: Option<StoreUrl>,
 

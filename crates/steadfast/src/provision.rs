@@ -1,63 +1,121 @@
 //! A state store for those who have not configured one.
 
 use std::{
-    env,
-    fs::{self, DirBuilder},
-    io::{self, ErrorKind},
-    os::unix::fs::DirBuilderExt,
+    env, fmt,
+    fs::{self, DirBuilder, OpenOptions},
+    io::{ErrorKind, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use anyhow::Context;
-use state_config::{Component, KeyPrefix, Properties, Source};
+use percent_encoding::percent_decode_str;
+use state_config::{Component, KeyPrefix, Source};
+use url::Url;
 
 /// The name that Dapr's own tools and examples use.
 pub(crate) const STORE_NAME: &str = "statestore";
 
 const FILE_NAME: &str = "statestore.yaml";
 
-/// A store on the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum StoreUrl {
-    Memory,
-    Sqlite(String),
+/// A store on the command line: the type of its component, and its settings.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct StoreUrl {
+    component_type: &'static str,
+    settings: Vec<(&'static str, String)>,
 }
+
+/// What `--state-store` takes.
+const FORMS: &str = "use memory, sqlite:///path, sqlite://relative/path, or \
+                     redis://[user:password@]host[:port][/db] (rediss:// for TLS); other stores are \
+                     configured by a component file";
 
 impl FromStr for StoreUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<StoreUrl, String> {
-        let path = text.strip_prefix("sqlite://").filter(|it| !it.is_empty());
-        match (text, path) {
-            ("memory", _) => Ok(StoreUrl::Memory),
-            (_, Some(path)) => Ok(StoreUrl::Sqlite(path.to_owned())),
-            _ => Err("use memory, sqlite:///path or sqlite://relative/path; other stores are \
-                      configured by a component file"
-                .to_owned()),
+        if text == "memory" {
+            return Ok(StoreUrl { component_type: "state.in-memory", settings: Vec::new() });
+        }
+        match text.split_once("://") {
+            Some(("sqlite", path)) if !path.is_empty() => Ok(StoreUrl {
+                component_type: "state.sqlite",
+                settings: vec![("connectionString", path.to_owned())],
+            }),
+            Some(("redis" | "rediss", _)) => redis(text),
+            _ => Err(FORMS.to_owned()),
         }
     }
+}
+
+/// Reads the form of URL that the tools of Redis use.
+fn redis(text: &str) -> Result<StoreUrl, String> {
+    let url = Url::parse(text).map_err(|e| format!("this is no URL: {e}; {FORMS}"))?;
+    let host = url.host_str().filter(|it| !it.is_empty()).ok_or(FORMS)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("a URL takes no options: write a component file for them".to_owned());
+    }
+    let decoded = |it: &str| {
+        let decoded = percent_decode_str(it).decode_utf8();
+        decoded.map(|it| it.into_owned()).map_err(|_| "user and password must be UTF-8".to_owned())
+    };
+    let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let mut settings = vec![("redisHost", host)];
+    if !url.username().is_empty() {
+        settings.push(("redisUsername", decoded(url.username())?));
+    }
+    if let Some(password) = url.password() {
+        settings.push(("redisPassword", decoded(password)?));
+    }
+    match url.path().trim_start_matches('/') {
+        "" => {}
+        database if database.parse::<u32>().is_ok() => {
+            settings.push(("redisDB", database.to_owned()))
+        }
+        _ => return Err("after the host comes the number of a database, such as /0".to_owned()),
+    }
+    if url.scheme() == "rediss" {
+        settings.push(("enableTLS", "true".to_owned()));
+    }
+    Ok(StoreUrl { component_type: "state.redis", settings })
 }
 
 impl StoreUrl {
     /// The component that a file for this store would make.
     pub(crate) fn component(&self) -> Component {
-        let (component_type, properties) = match self {
-            StoreUrl::Memory => ("state.in-memory", Properties::default()),
-            StoreUrl::Sqlite(path) => {
-                ("state.sqlite", [("connectionString", path.as_str())].into_iter().collect())
-            }
-        };
         Component {
             name: STORE_NAME.to_owned(),
-            component_type: component_type.to_owned(),
+            component_type: self.component_type.to_owned(),
             version: "v1".to_owned(),
-            properties,
+            properties: self.settings.iter().map(|(name, value)| (*name, value.as_str())).collect(),
             key_prefix: KeyPrefix::default(),
             ignore_errors: false,
             init_timeout: std::time::Duration::from_secs(5),
             source: Source { file: PathBuf::from("--state-store"), line: 1 },
         }
+    }
+
+    /// Whether the store is somewhere else, and worth a component file that names it.
+    pub(crate) fn is_server(&self) -> bool {
+        self.component_type == "state.redis"
+    }
+
+    /// Whether a component is this store under the same name.
+    pub(crate) fn is(&self, component: &Component) -> bool {
+        let own = self.component();
+        let (these, those) = (&own.properties, &component.properties);
+        component.name == own.name
+            && component.component_type.eq_ignore_ascii_case(&own.component_type)
+            && these.names().count() == those.names().count()
+            && these.names().all(|name| these.get(name) == those.get(name))
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    /// Hides the settings: one of them may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StoreUrl").field(&self.component_type).finish()
     }
 }
 
@@ -73,10 +131,8 @@ pub(crate) fn default_folder() -> PathBuf {
 
 /// Writes `statestore.yaml` for a SQLite database into `folder`, and returns the paths of both.
 /// `None` if the file is there already: it is never replaced.
-pub(crate) fn write_component(folder: &Path) -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
-    fs::create_dir_all(folder)
-        .with_context(|| format!("cannot create the components folder {}", folder.display()))?;
-    let folder = folder.canonicalize()?;
+pub(crate) fn write_default(folder: &Path) -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
+    let folder = created(folder)?;
     let data = folder.parent().unwrap_or(&folder).join("data");
     // What applications keep is nobody else's business.
     DirBuilder::new()
@@ -84,28 +140,47 @@ pub(crate) fn write_component(folder: &Path) -> anyhow::Result<Option<(PathBuf, 
         .mode(0o700)
         .create(&data)
         .with_context(|| format!("cannot create the data folder {}", data.display()))?;
-    let (file, database) = (folder.join(FILE_NAME), data.join("statestore.db"));
-    match place(&file, &yaml(&database)) {
-        Ok(()) => Ok(Some((file, database))),
+    let database = data.join("statestore.db");
+    let settings = vec![("connectionString", database.to_string_lossy().into_owned())];
+    let store = StoreUrl { component_type: "state.sqlite", settings };
+    Ok(place(&folder, &store)?.map(|file| (file, database)))
+}
+
+/// Writes `statestore.yaml` for `store` into `folder`, and returns its path. `None` if the file is there already:
+/// it is never replaced.
+pub(crate) fn write_component(folder: &Path, store: &StoreUrl) -> anyhow::Result<Option<PathBuf>> {
+    place(&created(folder)?, store)
+}
+
+fn created(folder: &Path) -> anyhow::Result<PathBuf> {
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create the components folder {}", folder.display()))?;
+    Ok(folder.canonicalize()?)
+}
+
+/// Makes a file that is never seen half written, and never replaces one: two that are started at
+/// the same time both end up with the same.
+fn place(folder: &Path, store: &StoreUrl) -> anyhow::Result<Option<PathBuf>> {
+    let file = folder.join(FILE_NAME);
+    let draft = file.with_extension(format!("{}.draft", std::process::id()));
+    let placed = || {
+        // There may be a password in it.
+        let mut to =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        to.write_all(yaml(store).as_bytes())?;
+        let placed = fs::hard_link(&draft, &file);
+        fs::remove_file(&draft)?;
+        placed
+    };
+    match placed() {
+        Ok(()) => Ok(Some(file)),
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(None),
         Err(e) => Err(e).with_context(|| format!("cannot write {}", file.display())),
     }
 }
 
-/// Makes a file that is never seen half written, and never replaces one: two that are started at
-/// the same time both end up with the same.
-fn place(file: &Path, text: &str) -> io::Result<()> {
-    let draft = file.with_extension(format!("{}.draft", std::process::id()));
-    fs::write(&draft, text)?;
-    let placed = fs::hard_link(&draft, file);
-    fs::remove_file(&draft)?;
-    placed
-}
-
-fn yaml(database: &Path) -> String {
-    // A JSON string is a YAML string, whatever is in the path.
-    let database = serde_json::Value::from(database.to_string_lossy());
-    format!(
+fn yaml(store: &StoreUrl) -> String {
+    let mut text = format!(
         "# The state store of the applications that run here, written by `steadfast run`.
 # Replace this file to switch the store: the applications do not change.
 apiVersion: dapr.io/v1alpha1
@@ -113,13 +188,18 @@ kind: Component
 metadata:
   name: {STORE_NAME}
 spec:
-  type: state.sqlite
+  type: {}
   version: v1
   metadata:
-  - name: connectionString
-    value: {database}
-"
-    )
+",
+        store.component_type
+    );
+    for (name, value) in &store.settings {
+        // A JSON string is a YAML string, whatever is in it.
+        let value = serde_json::Value::from(value.as_str());
+        text += &format!("  - name: {name}\n    value: {value}\n");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -130,23 +210,64 @@ mod tests {
     fn the_written_file_is_read_back_and_never_replaced() {
         let folder = tempfile::TempDir::new().unwrap();
         let components = folder.path().join("a \"quoted\" name").join("components");
-        let (file, database) = write_component(&components).unwrap().unwrap();
+        let (file, database) = write_default(&components).unwrap().unwrap();
         let context = state_config::Context { app_id: "a".to_owned(), ..Default::default() };
         let resources = state_config::load(std::slice::from_ref(&components), &context);
         assert!(resources.problems.is_empty(), "{:?}", resources.problems);
         let connection = resources.components[0].properties.get("connectionString");
         assert_eq!(connection, database.to_str());
         fs::write(&file, "mine").unwrap();
-        assert_eq!(write_component(&components).unwrap(), None);
+        assert_eq!(write_default(&components).unwrap(), None);
         assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
     }
 
     #[test]
     fn a_store_url_is_a_path_or_memory() {
-        assert_eq!("memory".parse(), Ok(StoreUrl::Memory));
-        let sqlite = |path: &str| Ok(StoreUrl::Sqlite(path.to_owned()));
-        assert_eq!("sqlite:///a/b.db".parse(), sqlite("/a/b.db"));
-        assert_eq!("sqlite://b.db".parse(), sqlite("b.db"));
+        let settings = |url: &str| StoreUrl::from_str(url).unwrap().settings;
+        assert_eq!(settings("memory"), []);
+        let sqlite = |path: &str| [("connectionString", path.to_owned())];
+        assert_eq!(settings("sqlite:///a/b.db"), sqlite("/a/b.db"));
+        assert_eq!(settings("sqlite://b.db"), sqlite("b.db"));
         assert!("sqlite://".parse::<StoreUrl>().is_err());
+    }
+
+    #[test]
+    fn a_url_of_redis_has_a_host_and_perhaps_more() {
+        let settings = |url: &str| StoreUrl::from_str(url).map(|it| it.settings);
+        let own = |it: &[(&'static str, &str)]| {
+            Ok(it.iter().map(|(name, value)| (*name, (*value).to_owned())).collect())
+        };
+        assert_eq!(settings("redis://db"), own(&[("redisHost", "db")]));
+        assert_eq!(
+            settings("redis://[::1]:1/2"),
+            own(&[("redisHost", "[::1]:1"), ("redisDB", "2")])
+        );
+        let all = own(&[
+            ("redisHost", "db:6380"),
+            ("redisUsername", "me"),
+            ("redisPassword", "p@ss"),
+            ("enableTLS", "true"),
+        ]);
+        assert_eq!(settings("rediss://me:p%40ss@db:6380"), all);
+        for wrong in
+            ["redis://", "redis://db/one", "redis://db?x=1", "redis://db:x", "postgres://db"]
+        {
+            assert!(settings(wrong).is_err(), "{wrong}");
+        }
+        assert!(!format!("{:?}", StoreUrl::from_str("redis://:hunter2@db")).contains("hunter2"));
+    }
+
+    #[test]
+    fn the_file_of_a_url_is_the_same_store() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let url: StoreUrl = "redis://me:p%22%20x@db:6380/3".parse().unwrap();
+        let file = write_component(folder.path(), &url).unwrap().unwrap();
+        let context = state_config::Context { app_id: "a".to_owned(), ..Default::default() };
+        let resources = state_config::load(&[folder.path().to_owned()], &context);
+        assert!(url.is(&resources.components[0]), "{:?}", resources.components);
+        assert!(!StoreUrl::from_str("redis://db:6380/3").unwrap().is(&resources.components[0]));
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(file).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
     }
 }

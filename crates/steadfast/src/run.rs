@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -18,7 +19,9 @@ use crate::{
     components,
     console::{Console, Mark},
     launch::{Launched, Ports},
-    logging, provision, serve,
+    logging,
+    provision::{self, StoreUrl},
+    serve,
     signals::Signals,
 };
 
@@ -69,16 +72,19 @@ fn chosen_components(
     app_id: &str,
     console: Console,
 ) -> anyhow::Result<Vec<Component>> {
-    if let Some(url) = &args.state_store {
-        let mut components = components::load(app_id, &args.resources_path)?;
-        components.push(serve::chosen(url.component(), &components)?);
-        return Ok(components);
-    }
     let default = provision::default_folder();
     let folders = match args.resources_path.as_slice() {
         [] => std::slice::from_ref(&default),
         named => named,
     };
+    if let Some(url) = &args.state_store {
+        if url.is_server() {
+            return kept(url, folders, app_id, console);
+        }
+        let mut components = components::load(app_id, &args.resources_path)?;
+        components.push(serve::chosen(url.component(), &components)?);
+        return Ok(components);
+    }
     // The default folder is made when it is needed; one that was named and is not there is a
     // mistake, which `load` reports.
     let is_new = args.resources_path.is_empty() && !default.is_dir();
@@ -86,7 +92,7 @@ fn chosen_components(
     if !components.is_empty() {
         return Ok(components);
     }
-    if let Some((file, database)) = provision::write_component(&folders[0])? {
+    if let Some((file, database)) = provision::write_default(&folders[0])? {
         let written = format!(
             "No state store is configured: wrote {} for a SQLite database at {}. Replace that file \
              to switch the store.",
@@ -96,6 +102,27 @@ fn chosen_components(
         console.say(Mark::Info, &written);
     }
     components::load(app_id, folders)
+}
+
+/// The components with the store of the URL among them, for which a file is written unless there is one.
+fn kept(
+    url: &StoreUrl,
+    folders: &[PathBuf],
+    app_id: &str,
+    console: Console,
+) -> anyhow::Result<Vec<Component>> {
+    if let Some(file) = provision::write_component(&folders[0], url)? {
+        let written = format!(
+            "Wrote {} for this store: from now on it is used without --state-store, too.",
+            file.display()
+        );
+        console.say(Mark::Info, &written);
+    }
+    let mut components = components::load(app_id, folders)?;
+    if !components.iter().any(|it| url.is(it)) {
+        components.push(serve::chosen(url.component(), &components)?);
+    }
+    Ok(components)
 }
 
 /// A sidecar that is about to run, and what it takes to do so.

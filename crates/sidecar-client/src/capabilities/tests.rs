@@ -6,7 +6,8 @@ fn promises_of_our_sidecar_are_read_in_full() {
         "capabilities":["ETAG","TRANSACTIONAL","KEYS_LIKE"],"promises":{
         "strongWrite":"quorum","strongRead":"not offered","values":"exact",
         "eventualRead":"the same as a strong read","maxTransactionOperations":128,"maxKeyBytes":900,
-        "acknowledgedWritesSurvive":{"processCrash":true,"powerLoss":true,"failover":false}}}]}"#;
+        "acknowledgedWritesSurvive":{"processCrash":true,"powerLoss":true,"failover":false,"memoryPressure":true},
+        "serverSettings":{"appendfsync":"always"}}}]}"#;
     let expected = Capabilities {
         etag: true,
         ttl: false,
@@ -19,7 +20,13 @@ fn promises_of_our_sidecar_are_read_in_full() {
             strong_read: None,
             eventual_read: None,
         },
-        durability: Durability { process_crash: true, power_loss: true, failover: Some(false) },
+        durability: Durability {
+            process_crash: true,
+            power_loss: true,
+            failover: Some(false),
+            memory_pressure: true,
+        },
+        server_settings: [("appendfsync".to_owned(), "always".to_owned())].into(),
     };
     assert_eq!(of(metadata, "s").unwrap(), expected);
 }

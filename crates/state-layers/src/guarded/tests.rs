@@ -23,7 +23,13 @@ impl Careless {
                 strong_read: None,
                 eventual_read: None,
             },
-            durability: Durability { process_crash: false, power_loss: false, failover: None },
+            durability: Durability {
+                process_crash: false,
+                power_loss: false,
+                failover: None,
+                memory_pressure: true,
+            },
+            server_settings: Default::default(),
         })
     }
 }

@@ -1,0 +1,216 @@
+//! `state.redis`: a hash for each key, in the layout that Dapr reads and writes.
+//!
+//! Each operation is one script, which looks at the condition and writes value, version and lifetime at one
+//! instant. All requests share a few connections. Servers may be one, with replicas, behind Sentinels, or a
+//! cluster; `dispatch` finds the right one, and knows what may be tried again.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_trait::async_trait;
+use futures::future::{join_all, try_join_all};
+use redis::{Value, cmd};
+use state::{
+    Capabilities, Error, FailureKind, Item, Key, KeyPage, Read, Result, Store, Write, Written,
+};
+
+use self::{
+    call::Encoding,
+    connector::{Connector, Greeting},
+    dispatch::Dispatch,
+    inspection::Inspection,
+    refusal::{Intent, Refusal},
+    replicas::Replicas,
+    settings::Settings,
+    topology::Topology,
+};
+use crate::Driver;
+
+mod address;
+mod call;
+mod cluster;
+mod confirmed;
+mod connector;
+mod dispatch;
+mod info;
+mod inspection;
+mod json;
+mod line;
+mod listing;
+mod node;
+mod promises;
+mod refusal;
+mod renewal;
+mod replicas;
+mod reply;
+mod script;
+mod sentinel;
+mod settings;
+mod slot;
+mod tls;
+mod topology;
+mod values;
+
+pub(crate) const DRIVER: Driver = Driver {
+    component: "state.redis",
+    aliases: &[],
+    versions: &["v1"],
+    in_process: false,
+    open: |properties| {
+        Box::pin(async move {
+            let settings = Settings::parse(&properties)?;
+            Ok(Arc::new(RedisStore::open(&settings).await?) as Arc<dyn Store>)
+        })
+    },
+};
+
+#[derive(Debug)]
+struct RedisStore {
+    capabilities: Capabilities,
+    encoding: Encoding,
+    dispatch: Dispatch,
+}
+
+impl RedisStore {
+    async fn open(settings: &Settings) -> Result<RedisStore> {
+        let topology = Arc::new(Topology::open(settings).await?);
+        let in_cluster = topology.is_cluster();
+        let primaries = topology.primaries();
+        let inspections: Vec<Inspection> =
+            try_join_all(primaries.iter().map(|it| Inspection::of(it, in_cluster))).await?;
+        let demand = promises::demand(settings, &inspections);
+        let replicas = settings.reads_from_replicas.then(|| {
+            let greeting = if in_cluster { Greeting::ReadOnly } else { Greeting::None };
+            let connector = Connector::to_data(settings).greeting(greeting);
+            Replicas::start(topology.clone(), connector)
+        });
+        Ok(RedisStore {
+            capabilities: promises::capabilities(settings, demand, &inspections),
+            encoding: Encoding {
+                tags_keys: settings.tags_keys,
+                has_json: inspections.iter().all(|it| it.has_json),
+                ttl: settings.ttl,
+                reads_from_replicas: settings.reads_from_replicas,
+            },
+            dispatch: Dispatch::new(topology, replicas, demand, settings.timing.clone()),
+        })
+    }
+
+    /// Writes that are independent of each other, and each of another key.
+    async fn write_apart(&self, writes: &[&Write]) -> Vec<Result<Written>> {
+        let calls = writes.iter().map(|it| self.encoding.write(std::slice::from_ref(*it)));
+        let (mut good, mut answers) = (Vec::new(), Vec::with_capacity(writes.len()));
+        for call in calls {
+            answers.push(call.map(|it| good.push(it)));
+        }
+        let mut replies = self.dispatch.all(&good).await.into_iter();
+        let mut next = || replies.next().expect("one reply for each call").and_then(one_written);
+        answers.into_iter().map(|it| it.and_then(|()| next())).collect()
+    }
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn get(&self, read: &Read) -> Result<Option<Item>> {
+        self.dispatch.one(self.encoding.read(read)).await.and_then(reply::item)
+    }
+
+    async fn write(&self, write: &Write) -> Result<Written> {
+        let call = self.encoding.write(std::slice::from_ref(write))?;
+        self.dispatch.one(call).await.and_then(one_written)
+    }
+
+    async fn transact(&self, writes: &[Write]) -> Result<Vec<Written>> {
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = self.encoding.write(writes)?;
+        if self.dispatch.topology.is_cluster()
+            && let Some(keys) = Encoding::apart(&call)
+        {
+            return Err(in_several_slots(&keys));
+        }
+        let reply = self.dispatch.one(call).await?;
+        reply::written(reply, writes.len())
+    }
+
+    async fn get_many(&self, reads: &[Read]) -> Vec<Result<Option<Item>>> {
+        let calls: Vec<_> = reads.iter().map(|it| self.encoding.read(it)).collect();
+        let replies = self.dispatch.all(&calls).await;
+        replies.into_iter().map(|it| it.and_then(reply::item)).collect()
+    }
+
+    async fn write_many(&self, writes: &[Write]) -> Vec<Result<Written>> {
+        let mut answers: Vec<Option<Result<Written>>> = writes.iter().map(|_| None).collect();
+        for wave in waves(writes) {
+            let these: Vec<&Write> = wave.iter().map(|i| &writes[*i]).collect();
+            for (i, answer) in wave.iter().zip(self.write_apart(&these).await) {
+                answers[*i] = Some(answer);
+            }
+        }
+        answers.into_iter().map(|it| it.expect("every write is in a wave")).collect()
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<KeyPage> {
+        let primaries = self.dispatch.topology.primaries();
+        listing::list(&primaries, &self.encoding, prefix, after, limit).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        let primaries = self.dispatch.topology.primaries();
+        let pings = primaries.iter().map(async |it| match it.ask(&cmd("PING")).await {
+            Ok(Value::ServerError(e)) => match Refusal::of(&e, it.address(), Intent::Read) {
+                Refusal::NotNow(e) | Refusal::Final(e) => Err(e),
+                Refusal::NoScript | Refusal::Moved(_) | Refusal::Ask(_) => Ok(()),
+            },
+            Ok(_) => Ok(()),
+            Err(silence) => Err(silence.error(Intent::Read)),
+        });
+        join_all(pings).await.into_iter().collect()
+    }
+}
+
+/// The positions of the writes, in groups in which no key is there twice: what is sent again, because a server
+/// has refused it for now, must not overtake a later write of its key.
+fn waves(writes: &[Write]) -> Vec<Vec<usize>> {
+    let mut turns: HashMap<&Key, usize> = HashMap::with_capacity(writes.len());
+    let mut waves: Vec<Vec<usize>> = Vec::new();
+    for (i, write) in writes.iter().enumerate() {
+        let turn = turns.entry(&write.key).or_default();
+        if *turn == waves.len() {
+            waves.push(Vec::new());
+        }
+        waves[*turn].push(i);
+        *turn += 1;
+    }
+    waves
+}
+
+fn one_written(reply: Value) -> Result<Written> {
+    reply::written(reply, 1).map(|mut it| it.pop().expect("one answer for one write"))
+}
+
+fn in_several_slots((one, other): &(String, String)) -> Error {
+    let message = format!(
+        "the keys of a transaction must be in one slot of the redis cluster, and {one:?} and {other:?} are not: set \
+         the metadata field hashTag to app, or a keyPrefix in braces such as {{shop}}, to keep all keys of \
+         the application in one slot"
+    );
+    Error::new(FailureKind::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_of_one_key_are_in_different_waves_in_their_order() {
+        let put = |key: &str| Write::put(Key::new(key).unwrap(), "1");
+        let writes = ["a", "b", "a", "c", "a", "b"].map(put);
+        assert_eq!(waves(&writes), [vec![0, 1, 3], vec![2, 5], vec![4]]);
+        assert_eq!(waves(&[]), Vec::<Vec<usize>>::new());
+    }
+}

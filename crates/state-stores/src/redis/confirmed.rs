@@ -1,0 +1,227 @@
+//! Strong writes: sent together, and answered when the replicas have confirmed them.
+//!
+//! `WAIT` tells how many replicas have all that its own connection has written before, and blocks that
+//! connection meanwhile. So strong writes have a connection of their own, and those that gather while
+//! it is blocked share the next `WAIT`.
+
+use std::{sync::Arc, time::Duration};
+
+use redis::{Cmd, Pipeline, Value, cmd, from_redis_value};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    info,
+    line::{Line, Silence},
+};
+
+/// What makes a write strong on this server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Demand {
+    /// How the replicas that are connected now are counted. `None` if the server tells in no way.
+    pub(super) census: Option<Census>,
+    /// Whether replicas can be waited for.
+    pub(super) can_wait: bool,
+    /// How many have to confirm, even if fewer are connected.
+    pub(super) at_least: u32,
+}
+
+/// A command that tells which replicas are connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Census {
+    Role,
+    Info,
+}
+
+/// The reply to a command of a strong write.
+#[derive(Clone, Debug)]
+pub(super) struct Confirmed {
+    pub(super) reply: Value,
+    /// Why what the reply says may not last, if so.
+    pub(super) shortfall: Option<Arc<str>>,
+}
+
+/// Where strong writes to one server queue up.
+#[derive(Debug)]
+pub(super) struct Confirmations {
+    queue: mpsc::Sender<Job>,
+}
+
+struct Job {
+    commands: Vec<Cmd>,
+    answer: oneshot::Sender<Result<Vec<Confirmed>, Silence>>,
+}
+
+/// How many jobs may wait. Those behind them wait for a place.
+const QUEUE_LEN: usize = 1024;
+
+/// How many commands are sent together, unless one job has more.
+const BATCH_LEN: usize = 256;
+
+impl Confirmations {
+    /// Starts the task that sends them on `line`, which nobody else uses. It ends when this is dropped.
+    pub(super) fn start(line: Line, demand: Demand) -> Confirmations {
+        let (queue, jobs) = mpsc::channel(QUEUE_LEN);
+        tokio::spawn(serve(line, demand, jobs));
+        Confirmations { queue }
+    }
+
+    /// Sends commands, and says for each what the server has replied and whether replicas have it.
+    pub(super) async fn ask_all(&self, commands: Vec<Cmd>) -> Result<Vec<Confirmed>, Silence> {
+        let (answer, answered) = oneshot::channel();
+        let ended = || "the program is about to end".to_owned();
+        let sent = self.queue.send(Job { commands, answer }).await;
+        sent.map_err(|_| Silence::NotSent(ended()))?;
+        answered.await.map_err(|_| Silence::Lost(ended()))?
+    }
+}
+
+async fn serve(line: Line, demand: Demand, mut jobs: mpsc::Receiver<Job>) {
+    // What was needed last time is most likely needed again.
+    let mut expected = demand.at_least;
+    while let Some(first) = jobs.recv().await {
+        let mut batch = vec![first];
+        let mut len = batch[0].commands.len();
+        while len < BATCH_LEN
+            && let Ok(job) = jobs.try_recv()
+        {
+            len += job.commands.len();
+            batch.push(job);
+        }
+        // Whoever has given up is not to be written for.
+        batch.retain(|it| !it.answer.is_closed());
+        let commands = batch.iter().flat_map(|it| &it.commands);
+        let mut answered = confirm(&line, demand, &mut expected, commands).await;
+        for job in batch {
+            let answer = answered.as_mut().map(|it| it.drain(..job.commands.len()).collect());
+            // Who has given up meanwhile does not want to know.
+            let _ = job.answer.send(answer.map_err(|it| it.clone()));
+        }
+    }
+}
+
+async fn confirm(
+    line: &Line,
+    demand: Demand,
+    expected: &mut u32,
+    commands: impl Iterator<Item = &Cmd>,
+) -> Result<Vec<Confirmed>, Silence> {
+    let mut pipeline = Pipeline::new();
+    for it in commands {
+        pipeline.add_command(it.clone());
+    }
+    let len = pipeline.len();
+    if len == 0 {
+        return Ok(Vec::new());
+    }
+    let patience = line.connector.timing.confirm;
+    if let Some(census) = demand.census {
+        pipeline.add_command(census.command());
+    }
+    if demand.can_wait {
+        pipeline.add_command(wait(*expected, patience));
+    }
+    let mut replies = line.ask_all(&pipeline).await?;
+    let told = replies.split_off(len);
+    let connected = match demand.census {
+        Some(it) => it.count(&told[0]),
+        None => Some(0),
+    };
+    let mut confirmed = if demand.can_wait { told.last().and_then(number) } else { Some(0) };
+    let needed = connected.map(|it| it.max(demand.at_least));
+    if let (Some(needed), Some(count)) = (needed, confirmed)
+        && demand.can_wait
+        && count < needed
+        && *expected < needed
+    {
+        // There are more than there were; nothing was written on this connection since.
+        confirmed = line.ask(&wait(needed, patience)).await.ok().as_ref().and_then(number);
+    }
+    *expected = needed.unwrap_or(demand.at_least);
+    let shortfall: Option<Arc<str>> = match (confirmed, needed) {
+        (Some(confirmed), Some(needed)) if confirmed >= needed => None,
+        (Some(confirmed), Some(needed)) => Some(
+            format!(
+                "redis at {} has written it, but only {confirmed} of {needed} replicas confirmed that \
+                 they have it, too, within {patience:?}",
+                line.address
+            )
+            .into(),
+        ),
+        _ => Some(
+            format!(
+                "redis at {} has written it, but does not say which replicas have it, too",
+                line.address
+            )
+            .into(),
+        ),
+    };
+    let confirmed = |reply| Confirmed { reply, shortfall: shortfall.clone() };
+    Ok(replies.into_iter().map(confirmed).collect())
+}
+
+fn wait(replicas: u32, patience: Duration) -> Cmd {
+    let mut command = cmd("WAIT");
+    // 0 would be for ever.
+    command.arg(replicas).arg(patience.as_millis().max(1) as u64);
+    command
+}
+
+fn number(reply: &Value) -> Option<u32> {
+    match reply {
+        Value::Int(it) => u32::try_from(*it).ok(),
+        _ => None,
+    }
+}
+
+impl Census {
+    pub(super) fn command(self) -> Cmd {
+        match self {
+            Census::Role => cmd("ROLE"),
+            Census::Info => {
+                let mut command = cmd("INFO");
+                command.arg("replication");
+                command
+            }
+        }
+    }
+
+    /// How many replicas follow: those that have caught up once, and get every write. `None` if the server
+    /// is a replica itself, or does not say.
+    pub(super) fn count(self, reply: &Value) -> Option<u32> {
+        match self {
+            Census::Role => match reply {
+                Value::Array(role) => match role.as_slice() {
+                    [Value::BulkString(name), _, Value::Array(replicas)] if name == b"master" => {
+                        u32::try_from(replicas.len()).ok()
+                    }
+                    _ => None,
+                },
+                _ => None,
+            },
+            Census::Info => {
+                let text: String = from_redis_value(reply.clone()).ok()?;
+                let info = info::Replication::parse(&text)?;
+                u32::try_from(info.replicas.iter().filter(|it| it.is_online).count()).ok()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_are_counted_by_either_command() {
+        let text = |it: &str| Value::BulkString(it.as_bytes().to_vec());
+        let replica = Value::Array(vec![text("127.0.0.1"), text("1"), text("9")]);
+        let role = Value::Array(vec![text("master"), Value::Int(9), Value::Array(vec![replica])]);
+        assert_eq!(Census::Role.count(&role), Some(1));
+        let role = Value::Array(vec![text("slave"), text("::1"), Value::Int(1)]);
+        assert_eq!(Census::Role.count(&role), None);
+        let info = "# Replication\r\nrole:master\r\nconnected_slaves:2\r\n\
+                    slave0:ip=127.0.0.1,port=1,state=online,offset=9,lag=0\r\n\
+                    slave1:ip=127.0.0.1,port=2,state=wait_bgsave,offset=0,lag=0\r\nmaster_repl_offset:9\r\n";
+        assert_eq!(Census::Info.count(&text(info)), Some(1));
+    }
+}

@@ -1,0 +1,222 @@
+//! How connections to servers are made: the stream, the login, and a look at who answers.
+
+use std::{io, pin::Pin, sync::Arc, time::Duration};
+
+use redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value,
+    aio::{AsyncStream, MultiplexedConnection, PubSub},
+    cmd,
+};
+use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    sync::Notify,
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::{
+    address::Address,
+    settings::{Login, Settings, Timing},
+    tls::Tls,
+};
+
+/// Everything that the connections to a group of servers have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    tls: Option<Tls>,
+    info: RedisConnectionInfo,
+    greeting: Greeting,
+    pub(super) timing: Timing,
+    /// Told when a server is slow to answer, so that somebody finds out whether another has taken its place.
+    pub(super) suspicion: Arc<Notify>,
+}
+
+/// What is made sure of, or asked for, right after the login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Greeting {
+    /// Nothing.
+    None,
+    /// That the server is no replica. Sentinels may be behind. Source: Redis' guidelines for clients of Sentinel.
+    IsPrimary,
+    /// Reads from a replica of a cluster, which would otherwise send its readers away.
+    ReadOnly,
+}
+
+/// A connection, and the task that serves it. Ends when it is dropped or cut.
+#[derive(Debug)]
+pub(super) struct Connection {
+    redis: MultiplexedConnection,
+    driver: JoinHandle<()>,
+}
+
+type Stream = Pin<Box<dyn AsyncStream + Send + Sync>>;
+
+/// After how long an idle connection is looked after, so that one whose other side has vanished does not
+/// wait for a request to be noticed, and nobody on the way forgets it.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+impl Connector {
+    /// Connections to the servers that hold the data.
+    pub(super) fn to_data(settings: &Settings) -> Connector {
+        Connector::new(settings, &settings.login, settings.database)
+    }
+
+    /// Connections to Sentinels, which have logins of their own and no databases.
+    pub(super) fn to_sentinels(settings: &Settings, login: &Login) -> Connector {
+        Connector::new(settings, login, 0)
+    }
+
+    fn new(settings: &Settings, login: &Login, database: i64) -> Connector {
+        let mut info = RedisConnectionInfo::default()
+            .set_db(database)
+            .set_protocol(settings.protocol)
+            .set_skip_set_lib_name();
+        if let Some(it) = &login.username {
+            info = info.set_username(it);
+        }
+        if let Some(it) = &login.password {
+            info = info.set_password(it);
+        }
+        Connector {
+            tls: settings.tls.clone(),
+            info,
+            greeting: Greeting::None,
+            timing: settings.timing.clone(),
+            suspicion: Arc::default(),
+        }
+    }
+
+    /// The same with another greeting.
+    pub(super) fn greeting(&self, greeting: Greeting) -> Connector {
+        Connector { greeting, ..self.clone() }
+    }
+
+    /// Connects and logs in, or says why not, in words for users.
+    pub(super) async fn connect(&self, address: &Address) -> Result<Connection, String> {
+        self.bounded(address, async {
+            let stream = self.stream(address).await?;
+            // Ours are the time-outs, which tell what was sent from what was not.
+            let config = AsyncConnectionConfig::new()
+                .set_connection_timeout(None)
+                .set_response_timeout(None);
+            let (mut redis, driver) =
+                MultiplexedConnection::new_with_config(&self.info, stream, config).await?;
+            let driver = tokio::spawn(driver);
+            let greeted = self.greet(&mut redis).await;
+            let connection = Connection { redis, driver };
+            greeted.map(|()| connection)
+        })
+        .await
+    }
+
+    /// Connects for messages that come unasked.
+    pub(super) async fn subscribe(
+        &self,
+        address: &Address,
+        channel: &str,
+    ) -> Result<PubSub, String> {
+        self.bounded(address, async {
+            let stream = self.stream(address).await?;
+            let mut messages = PubSub::new(&self.info, stream).await?;
+            messages.subscribe(channel).await?;
+            Ok(messages)
+        })
+        .await
+    }
+
+    async fn bounded<T>(
+        &self,
+        address: &Address,
+        connecting: impl Future<Output = Result<T, RedisError>>,
+    ) -> Result<T, String> {
+        let patience = self.timing.connect;
+        match timeout(patience, connecting).await {
+            Ok(connected) => connected.map_err(|e| explain(address, &e)),
+            Err(_) => {
+                Err(format!("redis at {address} did not take a connection within {patience:?}"))
+            }
+        }
+    }
+
+    async fn stream(&self, address: &Address) -> Result<Stream, RedisError> {
+        let (host, stream) = match address {
+            Address::Unix(path) => return Ok(Box::pin(UnixStream::connect(path).await?)),
+            Address::Tcp { host, port } => {
+                (host, TcpStream::connect((host.as_str(), *port)).await?)
+            }
+        };
+        stream.set_nodelay(true)?;
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
+        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        let Some(Tls(connector)) = &self.tls else { return Ok(Box::pin(stream)) };
+        let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+        Ok(Box::pin(connector.connect(name, stream).await?))
+    }
+
+    async fn greet(&self, redis: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        match self.greeting {
+            Greeting::None => Ok(()),
+            Greeting::ReadOnly => redis.send_packed_command(&cmd("READONLY")).await.map(drop),
+            Greeting::IsPrimary => match redis.send_packed_command(&cmd("ROLE")).await? {
+                Value::Array(role) if role.first().is_some_and(is_replica) => {
+                    Err(io::Error::other("it is a replica now").into())
+                }
+                // One that may not be asked finds out with its first write.
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+fn is_replica(role: &Value) -> bool {
+    matches!(role, Value::BulkString(it) if it == b"slave")
+}
+
+impl Connection {
+    /// Whether nothing can be sent on it any more.
+    pub(super) fn is_ended(&self) -> bool {
+        self.driver.is_finished()
+    }
+
+    /// Ends it: whoever waits for a reply learns that none will come.
+    pub(super) fn cut(&self) {
+        self.driver.abort();
+    }
+
+    /// Sends a command and waits for its reply, which may be an error of the server's.
+    pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, RedisError> {
+        self.redis.clone().send_packed_command(command).await
+    }
+
+    /// Sends commands one after the other, with nobody else's between them, and waits for all the replies.
+    pub(super) async fn ask_all(
+        &self,
+        commands: &redis::Pipeline,
+    ) -> Result<Vec<Value>, RedisError> {
+        self.redis.clone().send_packed_commands(commands, 0, commands.len()).await
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+fn explain(address: &Address, e: &RedisError) -> String {
+    let code = e.code().unwrap_or_default();
+    if e.kind() == ErrorKind::AuthenticationFailed || matches!(code, "NOAUTH" | "WRONGPASS") {
+        return format!(
+            "redis at {address} refused the login: check redisUsername and redisPassword (for Sentinel \
+             sentinelUsername and sentinelPassword)"
+        );
+    }
+    let detail = e.to_string();
+    if detail.contains("NOPROTO") || detail.contains("HELLO") {
+        return format!("redis at {address} does not speak this protocol: set protocol to 2");
+    }
+    format!("redis at {address} cannot be reached: {detail}")
+}

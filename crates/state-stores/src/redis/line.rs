@@ -1,0 +1,177 @@
+//! One connection to one server, made when it is needed and made anew when it has ended.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use parking_lot::Mutex;
+use redis::{Cmd, Pipeline, RedisError, Value};
+use tokio::time::timeout;
+
+use super::{
+    address::Address,
+    connector::{Connection, Connector},
+};
+
+/// The way to one server. All who use it share its connection; nobody waits for another's reply.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) address: Address,
+    pub(super) connector: Connector,
+    state: Mutex<State>,
+    /// How many wait longer than they should.
+    overdue: AtomicUsize,
+    /// Whether another server has taken the place of this one.
+    is_superseded: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Closed,
+    /// On its way. All who need it wait for the same one.
+    Opening(Shared<BoxFuture<'static, Result<Arc<Connection>, String>>>),
+    Open(Arc<Connection>),
+}
+
+/// Why there is no reply, in words for users.
+#[derive(Clone, Debug)]
+pub(super) enum Silence {
+    /// The request was never sent.
+    NotSent(String),
+    /// It may have been sent, so it may have been carried out, and may still be.
+    Lost(String),
+}
+
+/// After how long a server is suspected of having gone. Short of what clients wait for, and longer than
+/// a healthy server takes for anything this program asks.
+pub(super) const SUSPICION: Duration = Duration::from_millis(500);
+
+impl Line {
+    pub(super) fn new(address: Address, connector: Connector) -> Line {
+        Line {
+            address,
+            connector,
+            state: Mutex::default(),
+            overdue: AtomicUsize::new(0),
+            is_superseded: AtomicBool::new(false),
+        }
+    }
+
+    /// Sends one command. An error of the server's is a reply.
+    pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, Silence> {
+        let connection = self.connection().await?;
+        self.reply(&connection, connection.ask(command)).await
+    }
+
+    /// Sends commands with nobody else's between them. One reply for each.
+    pub(super) async fn ask_all(&self, commands: &Pipeline) -> Result<Vec<Value>, Silence> {
+        let connection = self.connection().await?;
+        self.reply(&connection, connection.ask_all(commands)).await
+    }
+
+    /// Says that another server has taken the place of this one: what it does not answer soon, it will
+    /// not answer.
+    pub(super) fn supersede(&self) {
+        self.is_superseded.store(true, Relaxed);
+        if self.overdue.load(Relaxed) > 0
+            && let State::Open(connection) = &*self.state.lock()
+        {
+            connection.cut();
+        }
+    }
+
+    async fn connection(&self) -> Result<Arc<Connection>, Silence> {
+        let opening = {
+            let mut state = self.state.lock();
+            match &*state {
+                State::Open(it) if !it.is_ended() => return Ok(it.clone()),
+                State::Opening(it) => it.clone(),
+                State::Open(_) | State::Closed => {
+                    let opening = self.open().boxed().shared();
+                    *state = State::Opening(opening.clone());
+                    opening
+                }
+            }
+        };
+        let opened = opening.clone().await;
+        let mut state = self.state.lock();
+        // The first to get here settles it for all.
+        if matches!(&*state, State::Opening(it) if it.ptr_eq(&opening)) {
+            *state = match &opened {
+                Ok(it) => State::Open(it.clone()),
+                Err(_) => State::Closed,
+            };
+        }
+        opened.map_err(Silence::NotSent)
+    }
+
+    /// In a task of its own, so that it goes on if whoever asked for it gives up.
+    fn open(&self) -> impl Future<Output = Result<Arc<Connection>, String>> + Send + 'static {
+        let (address, connector) = (self.address.clone(), self.connector.clone());
+        let task = tokio::spawn(async move { connector.connect(&address).await });
+        async move {
+            match task.await {
+                Ok(connected) => connected.map(Arc::new),
+                Err(_) => Err("the program is about to end".to_owned()),
+            }
+        }
+    }
+
+    async fn reply<T>(
+        &self,
+        connection: &Connection,
+        reply: impl Future<Output = Result<T, RedisError>>,
+    ) -> Result<T, Silence> {
+        tokio::pin!(reply);
+        let patience = self.connector.timing.reply;
+        let replied = match timeout(SUSPICION.min(patience), &mut reply).await {
+            Ok(replied) => replied,
+            Err(_) => {
+                self.connector.suspicion.notify_one();
+                let _overdue = Overdue::new(&self.overdue);
+                let left = match self.is_superseded.load(Relaxed) {
+                    true => Duration::ZERO,
+                    false => patience.saturating_sub(SUSPICION),
+                };
+                let waited = patience.min(SUSPICION) + left;
+                let Ok(replied) = timeout(left, reply).await else {
+                    // Replies come in order: what others wait for will not come either.
+                    connection.cut();
+                    let address = &self.address;
+                    return Err(Silence::Lost(format!(
+                        "redis at {address} gave no answer within {waited:?}"
+                    )));
+                };
+                replied
+            }
+        };
+        replied.map_err(|e| {
+            Silence::Lost(format!("the connection to redis at {} was lost: {e}", self.address))
+        })
+    }
+}
+
+/// Counts one who waits, for as long as it does.
+struct Overdue<'a>(&'a AtomicUsize);
+
+impl<'a> Overdue<'a> {
+    fn new(count: &'a AtomicUsize) -> Overdue<'a> {
+        count.fetch_add(1, Relaxed);
+        Overdue(count)
+    }
+}
+
+impl Drop for Overdue<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,104 @@
+//! Replicas that eventual reads may go to: those that are known to be hardly behind.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use futures::future::join_all;
+use parking_lot::RwLock;
+use redis::{cmd, from_redis_value};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use super::{address::Address, connector::Connector, info, node::Node, topology::Topology};
+
+/// The replicas of each primary, looked at every second.
+///
+/// A replica is chosen only if it has confirmed all that its primary had written by the look before. So
+/// what it tells was current at most three looks ago, which is within the five seconds of the contract.
+#[derive(Debug)]
+pub(super) struct Replicas {
+    chosen: Arc<RwLock<HashMap<Address, Vec<Arc<Node>>>>>,
+    turns: AtomicUsize,
+    /// Ends with this.
+    _watcher: JoinSet<()>,
+}
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is known of a primary from the look before.
+struct Before {
+    offset: u64,
+    nodes: HashMap<Address, Arc<Node>>,
+}
+
+impl Replicas {
+    /// Starts to look at the replicas of all primaries. Connections to them are made by `connector`.
+    pub(super) fn start(topology: Arc<Topology>, connector: Connector) -> Replicas {
+        let chosen = Arc::new(RwLock::default());
+        let mut watcher = JoinSet::new();
+        watcher.spawn(watch(topology, connector, chosen.clone()));
+        Replicas { chosen, turns: AtomicUsize::new(0), _watcher: watcher }
+    }
+
+    /// One of the replicas of this primary, in turn; `None` if none is fit.
+    pub(super) fn choose(&self, primary: &Address) -> Option<Arc<Node>> {
+        let chosen = self.chosen.read();
+        let nodes = chosen.get(primary).filter(|it| !it.is_empty())?;
+        let turn = self.turns.fetch_add(1, Relaxed);
+        Some(nodes[turn % nodes.len()].clone())
+    }
+}
+
+async fn watch(
+    topology: Arc<Topology>,
+    connector: Connector,
+    chosen: Arc<RwLock<HashMap<Address, Vec<Arc<Node>>>>>,
+) {
+    let mut before: HashMap<Address, Before> = HashMap::new();
+    let mut ticks = interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let primaries = topology.primaries();
+        let looks = join_all(primaries.iter().map(|it| look(it))).await;
+        let (mut next, mut fit) = (HashMap::new(), HashMap::new());
+        for (primary, look) in primaries.iter().zip(looks) {
+            // One that does not say how far it is has no replicas that could be trusted.
+            let Some(replication) = look else { continue };
+            let last = before.remove(primary.address());
+            let mut nodes = HashMap::new();
+            let mut fit_here = Vec::new();
+            for replica in replication.replicas {
+                let known = last.as_ref().and_then(|it| it.nodes.get(&replica.address).cloned());
+                let node = known.unwrap_or_else(|| {
+                    Arc::new(Node::new(replica.address.clone(), connector.clone()))
+                });
+                let has_caught_up = last.as_ref().is_some_and(|it| replica.offset >= it.offset);
+                if replica.is_online && has_caught_up {
+                    fit_here.push(node.clone());
+                }
+                nodes.insert(replica.address, node);
+            }
+            fit.insert(primary.address().clone(), fit_here);
+            let offset = replication.offset;
+            next.insert(primary.address().clone(), Before { offset, nodes });
+        }
+        before = next;
+        *chosen.write() = fit;
+    }
+}
+
+async fn look(primary: &Node) -> Option<info::Replication> {
+    let mut command = cmd("INFO");
+    command.arg("replication");
+    let reply = timeout(INTERVAL, primary.ask(&command)).await.ok()?.ok()?;
+    info::Replication::parse(&from_redis_value::<String>(reply).ok()?)
+}

@@ -1,0 +1,143 @@
+-- Applies the writes, one to each of KEYS, all or none. Each has four arguments:
+--   what: 'hash' or 'json', the form to store the value in, or 'delete'
+--   condition: '*' for none, '-' for absent, else the version that the key must have
+--   lifetime in milliseconds, or '' for ever
+--   value
+-- Answers one of
+--   { 'ok', version or '' for a delete, for each write }
+--   { 'conflict', position from 0, version found or '' }
+--   { 'foreign', position from 0, what is there }
+-- or an error: REFUSED and the server's own if nothing was written; PARTLY and the server's own if something
+-- was, which should not happen, because whatever can fail fails at the first write.
+local ANY, ABSENT = '*', '-'
+
+-- Above it, adding one to a number does not always make another. Source: IEEE 754.
+local VERSION_MAX = 2 ^ 53 - 1
+
+-- The server's own error, which Redis 6 puts behind the place in the script.
+local function trouble_of(reply)
+    return string.match(reply.err, '^@[^:]*: %d+: %-?(.*)$') or reply.err
+end
+
+local function refused(reply)
+    return redis.error_reply('REFUSED ' .. trouble_of(reply))
+end
+
+-- The version of a key and the form that it is in; no form if it is absent; else why it cannot be used.
+local function look(key)
+    local version = redis.pcall('HGET', key, 'version')
+    if type(version) == 'string' then
+        return version, 'hash'
+    end
+    if not version then
+        if redis.call('EXISTS', key) == 0 then
+            return nil, nil
+        end
+        return nil, nil, 'a hash without the field version'
+    end
+    if string.sub(version.err, 1, 9) ~= 'WRONGTYPE' then
+        return nil, nil, refused(version)
+    end
+    local kind = redis.call('TYPE', key).ok
+    if kind == 'string' then
+        local digest = redis.sha1hex(redis.call('GET', key))
+        return string.format('%.0f', tonumber(string.sub(digest, 1, 13), 16)), 'string'
+    end
+    if kind == 'ReJSON-RL' then
+        version = redis.pcall('JSON.GET', key, '.version')
+        if type(version) == 'string' then
+            return version, 'json'
+        end
+        return nil, nil, 'a JSON document without the field version'
+    end
+    return nil, nil, 'a ' .. kind
+end
+
+local time = redis.call('TIME')
+local clock = time[1] * 1000000 + time[2]
+
+-- What there is of each key now, and the highest version that it has had.
+local forms, versions, highest = {}, {}, {}
+for i, key in ipairs(KEYS) do
+    if highest[key] == nil then
+        local version, form, trouble = look(key)
+        if trouble then
+            if type(trouble) == 'table' then
+                return trouble
+            end
+            return { 'foreign', i - 1, trouble }
+        end
+        local number = string.match(version or '0', '^%d+$') and tonumber(version or '0')
+        if not number or number >= VERSION_MAX then
+            return { 'foreign', i - 1, 'a version that is no whole number below 2^53' }
+        end
+        -- That of a string is no number in a row, and the next need not exceed it.
+        highest[key] = form == 'string' and 0 or number
+        forms[key], versions[key] = form, version
+    end
+end
+for i, key in ipairs(KEYS) do
+    local condition = ARGV[4 * i - 2]
+    local holds = condition == ANY
+        or (condition == ABSENT and not forms[key])
+        or condition == versions[key]
+    if not holds then
+        return { 'conflict', i - 1, versions[key] or '' }
+    end
+end
+
+local written = false
+local function write(...)
+    local reply = redis.pcall(...)
+    if type(reply) == 'table' and reply.err then
+        if written then
+            return redis.error_reply('PARTLY ' .. trouble_of(reply))
+        end
+        return refused(reply)
+    end
+    written = true
+end
+
+local function put(key, form, condition, lifetime, value)
+    local version = string.format('%.0f', math.max(highest[key] + 1, clock))
+    local old = forms[key]
+    -- A key of another type has to go first, and with it goes nothing else: its value is replaced.
+    local trouble = old and old ~= form and write('DEL', key)
+    if trouble then
+        return trouble
+    end
+    if form == 'json' then
+        local marker = condition == ABSENT and ',"first-write":0' or ''
+        local document = '{"data":' .. value .. ',"version":' .. version .. marker .. '}'
+        trouble = write('JSON.SET', key, '$', document)
+    elseif condition == ABSENT then
+        trouble = write('HSET', key, 'data', value, 'version', version, 'first-write', '0')
+    else
+        trouble = write('HSET', key, 'data', value, 'version', version)
+    end
+    if not trouble and lifetime ~= '' then
+        trouble = write('PEXPIRE', key, lifetime)
+    elseif not trouble and old then
+        trouble = write('PERSIST', key)
+    end
+    forms[key], versions[key], highest[key] = form, version, tonumber(version)
+    return trouble
+end
+
+local answer = { 'ok' }
+for i, key in ipairs(KEYS) do
+    local what = ARGV[4 * i - 3]
+    local trouble
+    if what == 'delete' then
+        trouble = forms[key] and write('DEL', key)
+        forms[key], versions[key] = nil, nil
+        answer[i + 1] = ''
+    else
+        trouble = put(key, what, ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i])
+        answer[i + 1] = versions[key]
+    end
+    if trouble then
+        return trouble
+    end
+end
+return answer
