@@ -17,6 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("state-testkit", &["state"]),
     ("state-checker", &[]),
     ("fault-proxy", &[]),
+    // For tests, and for programs that test.
+    ("real-servers", &[]),
     ("sidecar-client", &["state"]),
     ("sidecar-api", &["state"]),
     ("sidecar-bench", &["state", "state-config", "state-stores"]),
@@ -29,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "state-config",
             "state-stores",
             "fault-proxy",
+            "real-servers",
             "sidecar-client",
             "sidecar-verify",
         ],

@@ -1,48 +1,70 @@
 //! A plain etcd of one member, through its JSON gateway.
 
 use std::{
+    ffi::OsString,
     io::{self, ErrorKind},
     net::SocketAddr,
-    path::Path,
-    process::Command,
 };
 
+use anyhow::Result;
+use async_trait::async_trait;
 use fault_proxy::{AtMark, Fault, Proxy};
+use real_servers::{
+    PATIENCE,
+    process::{Kind, Place, Process},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
 
-use crate::process::{Kind, PATIENCE, Process, free_address};
-
 /// `key`, `old` and `new` in Base64.
 const KEY: &str = "a2V5";
 const OLD: &str = "b2xk";
 const NEW: &str = "bmV3";
 
+#[derive(Debug)]
 struct Etcd;
 
+#[async_trait]
 impl Kind for Etcd {
-    const PROGRAM: &str = "etcd";
-    const PACKAGE: &str = "etcd-server";
-
-    fn configure(command: &mut Command, address: SocketAddr, folder: &Path) {
-        let (client, peer) = (format!("http://{address}"), format!("http://{}", free_address()));
-        command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
-        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
-        command.args(["--initial-cluster", &format!("default={peer}"), "--logger", "zap"]);
-        command.arg("--data-dir").arg(folder.join("data"));
+    fn program(&self) -> OsString {
+        "etcd".into()
     }
 
-    async fn answers(address: SocketAddr) -> bool {
-        get(address).await.is_ok()
+    fn package(&self) -> &str {
+        "etcd-server"
+    }
+
+    fn prepare(&self, _: &Place) -> Result<()> {
+        Ok(())
+    }
+
+    fn arguments(&self, place: &Place) -> Vec<OsString> {
+        let client = format!("http://{}", place.address());
+        let peer = format!("http://{}", place.second_address());
+        let cluster = format!("default={peer}");
+        let arguments = [
+            ["--listen-client-urls", &client],
+            ["--advertise-client-urls", &client],
+            ["--listen-peer-urls", &peer],
+            ["--initial-advertise-peer-urls", &peer],
+            ["--initial-cluster", &cluster],
+            ["--logger", "zap"],
+            ["--data-dir", "data"],
+        ];
+        arguments.into_iter().flatten().map(OsString::from).collect()
+    }
+
+    async fn answers(&self, place: &Place) -> bool {
+        get(place.address()).await.is_ok()
     }
 }
 
 #[tokio::test]
 async fn a_write_whose_reply_is_lost_is_applied_and_unanswered() {
-    let etcd = Process::start::<Etcd>().await;
+    let etcd = Process::start(Etcd).await.unwrap();
     let proxy = Proxy::start(etcd.address()).await.unwrap();
     put(proxy.address(), OLD).await.unwrap();
     // A read is not concerned.
@@ -55,19 +77,19 @@ async fn a_write_whose_reply_is_lost_is_applied_and_unanswered() {
 
 #[tokio::test]
 async fn acknowledged_writes_survive_kill_9_and_clients_connect_again() {
-    let mut etcd = Process::start::<Etcd>().await;
+    let etcd = Process::start(Etcd).await.unwrap();
     let proxy = Proxy::start(etcd.address()).await.unwrap();
     assert_eq!(get(proxy.address()).await.unwrap(), None);
     put(proxy.address(), NEW).await.unwrap();
     let mut idle = TcpStream::connect(proxy.address()).await.unwrap();
     request(&mut idle, "range", "{}").await.unwrap();
-    etcd.kill();
+    etcd.kill().unwrap();
     let mut rest = Vec::new();
     let ended = timeout(PATIENCE, idle.read_to_end(&mut rest)).await;
     // With the end of the stream or with a reset.
     drop(ended.expect("the connection stays open"));
     assert!(get(proxy.address()).await.is_err());
-    etcd.restart::<Etcd>().await;
+    etcd.restart().await.unwrap();
     assert_eq!(get(proxy.address()).await.unwrap().as_deref(), Some(NEW));
 }
 

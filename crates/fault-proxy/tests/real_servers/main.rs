@@ -4,5 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 mod etcd;
-mod process;
 mod redis;
+
+use std::time::Duration;
+
+/// How long to watch that no answer comes.
+const MOMENT: Duration = Duration::from_millis(200);
