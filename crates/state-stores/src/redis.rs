@@ -79,7 +79,7 @@ impl RedisStore {
             try_join_all(primaries.iter().map(|it| Inspection::of(it, in_cluster))).await?;
         let demand = promises::demand(settings, &inspections);
         let replicas = settings.reads_from_replicas.then(|| {
-            let greeting = if in_cluster { Greeting::ReadOnly } else { Greeting::None };
+            let greeting = if in_cluster { Greeting::ReadOnly } else { Greeting::Answers };
             let connector = Connector::to_data(settings).greeting(greeting);
             Replicas::start(topology.clone(), connector)
         });

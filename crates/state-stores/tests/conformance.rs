@@ -8,6 +8,18 @@ mod support;
 
 static SUBJECTS: &[Subject] = &[
     Subject { name: "memory", open: || support::open("state.in-memory", &[]), gaps: &[] },
+    #[cfg(feature = "redis")]
+    Subject { name: "redis", open: || support::redis::single(&[]), gaps: &[] },
+    #[cfg(feature = "redis")]
+    Subject {
+        name: "redis_of_protocol_3",
+        open: || support::redis::single(&[("protocol", "3")]),
+        gaps: &[],
+    },
+    #[cfg(feature = "redis")]
+    Subject { name: "redis_pair", open: || support::redis::replicated(PAIR), gaps: &[] },
+    #[cfg(feature = "redis")]
+    Subject { name: "redis_cluster", open: || support::redis::cluster(CLUSTER), gaps: &[] },
     #[cfg(feature = "sqlite")]
     Subject { name: "sqlite", open: || support::sqlite_file(&[]), gaps: &[] },
     #[cfg(feature = "sqlite")]
@@ -19,6 +31,12 @@ static SUBJECTS: &[Subject] = &[
     #[cfg(feature = "sqlite")]
     Subject { name: "sqlite_without_wal", open: || support::sqlite_file(WITHOUT_WAL), gaps: &[] },
 ];
+
+#[cfg(feature = "redis")]
+const PAIR: &[(&str, &str)] = &[("readFrom", "replica"), ("strongReplicas", "1")];
+
+#[cfg(feature = "redis")]
+const CLUSTER: &[(&str, &str)] = &[("redisType", "cluster"), ("readFrom", "replica")];
 
 /// With a rollback journal, readers and writers wait for each other, on a busy machine for longer
 /// than the two seconds of the default.

@@ -6,6 +6,10 @@ mod support;
 
 const SEQUENCES: u32 = 2_000;
 
+/// Where every request goes over a connection.
+#[cfg(feature = "redis")]
+const SEQUENCES_AT_SERVERS: u32 = 200;
+
 #[test]
 fn memory_does_as_the_model() {
     check_model(SEQUENCES, || support::open("state.in-memory", &[]));
@@ -15,4 +19,22 @@ fn memory_does_as_the_model() {
 #[test]
 fn sqlite_does_as_the_model() {
     check_model(SEQUENCES, || support::sqlite_file(&[]));
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn redis_does_as_the_model() {
+    check_model(SEQUENCES_AT_SERVERS, || support::redis::single(&[]));
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn redis_with_a_replica_does_as_the_model() {
+    check_model(SEQUENCES_AT_SERVERS, || support::redis::replicated(&[("readFrom", "replica")]));
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn a_cluster_of_redis_does_as_the_model() {
+    check_model(SEQUENCES_AT_SERVERS, || support::redis::cluster(&[("redisType", "cluster")]));
 }

@@ -32,3 +32,57 @@ pub(crate) fn sqlite_file(properties: Properties) -> Opening {
         Ok(Fixture { store, second, guard: Box::new(folder) })
     })
 }
+
+/// Two stores on servers that all cases share. They are started by the first case that needs them, and end with
+/// this process.
+#[cfg(feature = "redis")]
+pub(crate) mod redis {
+    use std::net::SocketAddr;
+
+    use real_servers::redis::{Cluster, Options, Redis, Replicated};
+    use state_testkit::{Fixture, Opening};
+    use tokio::sync::OnceCell;
+
+    use super::{Properties, open_store};
+
+    pub(crate) fn single(properties: Properties) -> Opening {
+        static SERVER: OnceCell<Redis> = OnceCell::const_new();
+        Box::pin(async move {
+            let server =
+                SERVER.get_or_try_init(async || Redis::start(&Options::default()).await).await?;
+            two(&[server.address()], properties).await
+        })
+    }
+
+    pub(crate) fn replicated(properties: Properties) -> Opening {
+        static GROUP: OnceCell<Replicated> = OnceCell::const_new();
+        Box::pin(async move {
+            let group = GROUP
+                .get_or_try_init(async || Replicated::start(1, &Options::default()).await)
+                .await?;
+            two(&[group.primary().address()], properties).await
+        })
+    }
+
+    pub(crate) fn cluster(properties: Properties) -> Opening {
+        static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+        Box::pin(async move {
+            let cluster = CLUSTER
+                .get_or_try_init(async || Cluster::start(3, 1, &Options::default()).await)
+                .await?;
+            two(&cluster.addresses(), properties).await
+        })
+    }
+
+    async fn two(
+        addresses: &[SocketAddr],
+        properties: Properties,
+    ) -> Result<Fixture, Box<dyn std::error::Error + Send + Sync>> {
+        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        let addresses = addresses.join(",");
+        let properties = [&[("redisHost", addresses.as_str())], properties].concat();
+        let store = open_store("state.redis", properties.clone()).await?;
+        let second = Some(open_store("state.redis", properties).await?);
+        Ok(Fixture { store, second, guard: Box::new(()) })
+    }
+}

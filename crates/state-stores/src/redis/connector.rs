@@ -36,8 +36,8 @@ pub(super) struct Connector {
 /// What is made sure of, or asked for, right after the login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Greeting {
-    /// Nothing.
-    None,
+    /// That somebody answers: until then nothing that matters is sent.
+    Answers,
     /// That the server is no replica. Sentinels may be behind. Source: Redis' guidelines for clients of Sentinel.
     IsPrimary,
     /// Reads from a replica of a cluster, which would otherwise send its readers away.
@@ -83,7 +83,7 @@ impl Connector {
         Connector {
             tls: settings.tls.clone(),
             info,
-            greeting: Greeting::None,
+            greeting: Greeting::Answers,
             timing: settings.timing.clone(),
             suspicion: Arc::default(),
         }
@@ -157,16 +157,18 @@ impl Connector {
     }
 
     async fn greet(&self, redis: &mut MultiplexedConnection) -> Result<(), RedisError> {
-        match self.greeting {
-            Greeting::None => Ok(()),
-            Greeting::ReadOnly => redis.send_packed_command(&cmd("READONLY")).await.map(drop),
-            Greeting::IsPrimary => match redis.send_packed_command(&cmd("ROLE")).await? {
-                Value::Array(role) if role.first().is_some_and(is_replica) => {
-                    Err(io::Error::other("it is a replica now").into())
-                }
-                // One that may not be asked finds out with its first write.
-                _ => Ok(()),
-            },
+        let greeting = match self.greeting {
+            Greeting::Answers => "PING",
+            Greeting::IsPrimary => "ROLE",
+            Greeting::ReadOnly => "READONLY",
+        };
+        match redis.send_packed_command(&cmd(greeting)).await? {
+            Value::ServerError(e) if e.code() == "NOAUTH" => Err(e.into()),
+            Value::Array(role) if role.first().is_some_and(is_replica) => {
+                Err(io::Error::other("it is a replica now").into())
+            }
+            // A server that loads its data, or does not permit the question, has answered.
+            _ => Ok(()),
         }
     }
 }

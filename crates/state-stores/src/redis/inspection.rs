@@ -50,14 +50,22 @@ impl Inspection {
         questions.cmd("SCAN").arg(0).arg("COUNT").arg(1);
         questions.cmd("COMMAND").arg("INFO").arg("JSON.SET");
         questions.cmd("INFO").arg("persistence");
+        questions.cmd("CLUSTER").arg("INFO");
         let len = questions.len();
         for it in SETTINGS {
             questions.cmd("CONFIG").arg("GET").arg(it);
         }
         let mut replies = node.ask_all(&questions).await.map_err(|it| it.error(Intent::Read))?;
         let configured = replies.split_off(len);
-        let [role, replication, wait, scan, json, persistence] =
-            <[Value; 6]>::try_from(replies).expect("one reply for each question");
+        let [role, replication, wait, scan, json, persistence, cluster] =
+            <[Value; 7]>::try_from(replies).expect("one reply for each question");
+        if !in_cluster && is_shared(&cluster) {
+            let message = format!(
+                "redis at {} has only a part of the keys of a cluster: set redisType to cluster",
+                node.address()
+            );
+            return Err(Error::new(FailureKind::Invalid, message));
+        }
         let (census, replicas) = census(&role, &replication);
         let inspection = Inspection {
             settings: settings(configured, &persistence),
@@ -152,6 +160,12 @@ fn census(role: &Value, replication: &Value) -> (Option<Census>, Option<u32>) {
         .into_iter()
         .find(|(_, reply)| !matches!(reply, Value::ServerError(_)))
         .map_or((None, None), |(census, reply)| (Some(census), census.count(reply)))
+}
+
+/// Whether `CLUSTER INFO` tells of other servers that have a part of the keys.
+fn is_shared(cluster: &Value) -> bool {
+    let text: String = from_redis_value(cluster.clone()).unwrap_or_default();
+    info::field(&text, "cluster_size").and_then(|it| it.parse().ok()).is_some_and(|it: u32| it > 1)
 }
 
 /// Whether `COMMAND INFO` knows the command.

@@ -14,7 +14,7 @@ use futures::{
 };
 use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, RedisError, Value};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     address::Address,
@@ -132,26 +132,22 @@ impl Line {
         reply: impl Future<Output = Result<T, RedisError>>,
     ) -> Result<T, Silence> {
         tokio::pin!(reply);
-        let patience = self.connector.timing.reply;
-        let replied = match timeout(SUSPICION.min(patience), &mut reply).await {
-            Ok(replied) => replied,
-            Err(_) => {
-                self.connector.suspicion.notify_one();
-                let _overdue = Overdue::new(&self.overdue);
-                let left = match self.is_superseded.load(Relaxed) {
-                    true => Duration::ZERO,
-                    false => patience.saturating_sub(SUSPICION),
-                };
-                let waited = patience.min(SUSPICION) + left;
-                let Ok(replied) = timeout(left, reply).await else {
-                    // Replies come in order: what others wait for will not come either.
-                    connection.cut();
-                    let address = &self.address;
-                    return Err(Silence::Lost(format!(
-                        "redis at {address} gave no answer within {waited:?}"
-                    )));
-                };
-                replied
+        let (began, patience) = (Instant::now(), self.connector.timing.reply);
+        let mut overdue = None;
+        let replied = loop {
+            let left = patience.saturating_sub(began.elapsed());
+            if let Ok(replied) = timeout(SUSPICION.min(left), &mut reply).await {
+                break replied;
+            }
+            overdue.get_or_insert_with(|| Overdue::new(&self.overdue));
+            self.connector.suspicion.notify_one();
+            if self.is_superseded.load(Relaxed) || began.elapsed() >= patience {
+                // Replies come in order: what others wait for will not come either.
+                connection.cut();
+                let (address, waited) = (&self.address, began.elapsed().as_secs_f32());
+                return Err(Silence::Lost(format!(
+                    "redis at {address} gave no answer within {waited:.1} s"
+                )));
             }
         };
         replied.map_err(|e| {
