@@ -265,5 +265,8 @@ fn audit(capabilities: &Capabilities) -> Vec<AuditLine> {
     if durability.failover == Some(false) {
         say(true, "a failover may lose acknowledged writes".to_owned());
     }
+    if !durability.memory_pressure {
+        say(true, "acknowledged writes are not said to be kept when memory is short".to_owned());
+    }
     lines
 }

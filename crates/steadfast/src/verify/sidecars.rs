@@ -101,7 +101,7 @@ impl Sidecars {
                 errors => e.context(errors.join("\n")),
             })?;
             all.children.push(Mutex::new(child));
-            if !all.survives_a_crash() {
+            if !all.outlives_a_sidecar() {
                 // What one process keeps to itself, another cannot see.
                 break;
             }
@@ -136,6 +136,11 @@ impl Sidecars {
         self.stores.iter().all(|it| it.capabilities().durability.process_crash)
     }
 
+    /// Whether what was acknowledged is there when a sidecar is killed: it is kept elsewhere, or on a disk.
+    fn outlives_a_sidecar(&self) -> bool {
+        !self.in_process || self.survives_a_crash()
+    }
+
     /// Each of them once before any comes again, and a kill first: a short run must have one to say
     /// anything of durability.
     async fn next_trouble(&self, rng: &mut Rng) -> &'static (&'static str, Trouble) {
@@ -160,7 +165,7 @@ impl Sidecars {
         let ours = !self.children.is_empty();
         let possible = |it: &&(&str, Trouble)| match it.1 {
             Trouble::Connections(..) => true,
-            Trouble::Kill => ours && self.survives_a_crash(),
+            Trouble::Kill => ours && self.outlives_a_sidecar(),
             Trouble::Pause => ours,
         };
         TROUBLES.iter().filter(possible).collect()
