@@ -81,11 +81,7 @@ impl Refusal {
                 FailureKind::Invalid,
                 say("is a cluster, in which the keys of a transaction must be in one slot"),
             )),
-            _ if otherwise == FailureKind::Unavailable
-                && detail.contains("executing the script can't") =>
-            {
-                no(NO_RIGHT)
-            }
+            "ERR" if otherwise == FailureKind::Unavailable && is_denial(detail) => no(NO_RIGHT),
             _ => {
                 let detail: String = detail.chars().take(DETAIL_LEN_MAX).collect();
                 let message = say(&format!("reported an error: {code} {detail}"));
@@ -100,6 +96,12 @@ const NO_RIGHT: &str = "does not permit this to the user of redisUsername: it ta
 
 /// How much is shown of an error that nobody has classified.
 const DETAIL_LEN_MAX: usize = 200;
+
+/// Whether a command inside of a script was not permitted, which has no code of its own: as Redis 6 and 7 say it,
+/// and Valkey and later versions.
+fn is_denial(detail: &str) -> bool {
+    detail.contains("executing the script can't") || detail.starts_with("ACL failure")
+}
 
 /// Reads `SLOT HOST:PORT`. A server that leaves out the host means its own.
 fn elsewhere(detail: &str, server: &Address) -> Option<Address> {
@@ -180,6 +182,7 @@ mod tests {
             ("REFUSED READONLY You can't write against a read only replica.", "replica"),
             ("REFUSED OOM command not allowed when used memory > 'maxmemory'.", "maxmemory"),
             ("REFUSED ERR The user executing the script can't run this command", "permit"),
+            ("REFUSED ERR ACL failure in script: User me has no permissions to run it", "permit"),
             ("REFUSED FANCY new", "FANCY new"),
         ] {
             let (Refusal::NotNow(e) | Refusal::Final(e)) = refusal(line, Intent::Write) else {
