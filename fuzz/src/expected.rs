@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use state::{Change, Consistency, ETag, Precondition, Write};
+use state::{Change, Consistency, ETag, Precondition, Ttl, Write};
 
 use crate::{json_text, sidecar::own_key};
 
@@ -69,14 +69,20 @@ impl<'a> Expected<'a> {
         }
     }
 
-    fn ttl(&self) -> Option<Duration> {
+    fn ttl(&self) -> Ttl {
         let own = last(&self.members, "metadata").map(json_text::members).unwrap_or_default();
         // In metadata, case matters, and `null` takes nothing back.
         let mut all = self.common.iter().chain(&own).rev();
-        let (_, text) = all.find(|(name, value)| name == "ttlInSeconds" && *value != "null")?;
-        let text = json_text::text(text);
-        let seconds: i64 = if text.is_empty() { 0 } else { text.parse().expect("it was taken") };
-        u64::try_from(seconds).ok().filter(|it| *it > 0).map(Duration::from_secs)
+        let found = all.find(|(name, value)| name == "ttlInSeconds" && *value != "null");
+        let text = found.map(|(_, text)| json_text::text(text)).unwrap_or_default();
+        if text.is_empty() {
+            return Ttl::Unsaid;
+        }
+        let seconds: i64 = text.parse().expect("it was taken");
+        match u64::try_from(seconds) {
+            Ok(seconds @ 1..) => Ttl::After(Duration::from_secs(seconds)),
+            _ => Ttl::Never,
+        }
     }
 }
 

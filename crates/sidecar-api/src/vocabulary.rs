@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use state::{Consistency, ETag, Key, KeyError, Metadata, Precondition};
+use state::{Consistency, ETag, Key, KeyError, Metadata, Precondition, Ttl};
 
 use crate::ApiError;
 
@@ -110,17 +110,17 @@ pub(crate) fn check_shared(metadata: &Metadata) -> Result<(), ApiError> {
     .hint("send only the names that the store knows"))
 }
 
-/// Takes `ttlInSeconds` out of `metadata`. Zero or less is "never", as is an empty text.
-pub(crate) fn take_ttl(metadata: &mut Metadata) -> Result<Option<Duration>, ApiError> {
-    let Some(text) = metadata.remove(TTL) else { return Ok(None) };
+/// Takes `ttlInSeconds` out of `metadata`. Zero or less is "never"; an empty text says nothing.
+pub(crate) fn take_ttl(metadata: &mut Metadata) -> Result<Ttl, ApiError> {
+    let Some(text) = metadata.remove(TTL) else { return Ok(Ttl::Unsaid) };
     if text.is_empty() {
-        return Ok(None);
+        return Ok(Ttl::Unsaid);
     }
     // 2^31-1 is Dapr's limit, too.
     match text.parse::<i64>() {
-        Ok(seconds) if seconds <= 0 => Ok(None),
+        Ok(seconds) if seconds <= 0 => Ok(Ttl::Never),
         Ok(seconds) if seconds <= i64::from(i32::MAX) => {
-            Ok(Some(Duration::from_secs(seconds.unsigned_abs())))
+            Ok(Ttl::After(Duration::from_secs(seconds.unsigned_abs())))
         }
         _ => Err(ApiError::malformed(format!("incorrect value for metadata '{TTL}': {text:?}"))
             .hint("use a whole number of seconds up to 2147483647; 0 or less means no expiry")),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, future::join_all, stream};
 use sidecar_api::http::Limits;
 use sidecar_client::Protocol;
-use state::{Change, Error, FailureKind, Format, Key, Read, Write};
+use state::{Change, Error, FailureKind, Format, Key, Read, Ttl, Write};
 
 use crate::support::{Served, connection::request, memory, ready};
 
@@ -27,7 +27,7 @@ async fn serve(limits: Limits) -> Served {
 
 fn json_put(key: &str, json: String) -> Write {
     let key = Key::new(key).expect("it is short and plain");
-    Write::new(key, Change::Put { value: json.into(), format: Format::Json, ttl: None })
+    Write::new(key, Change::Put { value: json.into(), format: Format::Json, ttl: Ttl::Unsaid })
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use futures::future::{BoxFuture, FutureExt};
-use state::{Change, Consistency, Format, Key, Store, Write};
+use state::{Change, Consistency, Format, Key, Store, Ttl, Write};
 use state_config::Properties;
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, task::JoinSet};
@@ -22,7 +22,7 @@ use crate::{
     server::Server,
     setup::{self, Setup},
     statistics::{Latencies, median},
-    traffic::{self, KEYS, VALUE, VALUE_LEN},
+    traffic::{self, KEYS, STRONG, VALUE, VALUE_LEN},
 };
 
 mod log;
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
     let store = runtime.block_on(store_operation(&data))?;
     let url = setup::sqlite_url(&data, "sidecar.db");
     let server = load::block_on(Server::start(setup.sidecar(&url)?, "--dapr-http-port"))?;
-    let saves = traffic::saves(true);
+    let saves = traffic::saves(STRONG);
     let http = |extent| {
         load::block_on(async {
             let mut clients = Clients::connect(server.address, args.writers.into()).await?;
@@ -166,7 +166,7 @@ async fn store_operation(data: &TempDir) -> anyhow::Result<Operation> {
     let store: Arc<dyn Store> = (driver.open)(properties).await?;
     let write = |n| {
         let key = Key::stored(&traffic::key(n));
-        let change = Change::Put { value: VALUE.clone(), format: Format::Json, ttl: None };
+        let change = Change::Put { value: VALUE.clone(), format: Format::Json, ttl: Ttl::Unsaid };
         Write { consistency: Consistency::Strong, ..Write::new(key, change) }
     };
     let writes: Arc<[Write]> = (0..KEYS).map(write).collect();

@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use state::{
-    Change, Consistency, ETag, Error, FailureKind, Item, Metadata, Precondition, Read, Result,
+    Change, Consistency, ETag, Error, FailureKind, Item, Metadata, Precondition, Read, Result, Ttl,
     Write, Written,
 };
 
@@ -112,11 +112,16 @@ fn sent(write: &Write) -> Result<Sent<'_>> {
     let value = match &write.change {
         Change::Delete => None,
         Change::Put { value, ttl, .. } => {
-            if let Some(ttl) = ttl {
+            let seconds = match ttl {
+                Ttl::Unsaid => None,
+                Ttl::Never => Some("-1".to_owned()),
                 // The API counts whole seconds, and a value lives no less than it was given.
-                let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
-                metadata.insert(TTL.to_owned(), seconds.max(1).to_string());
-            }
+                Ttl::After(ttl) => {
+                    let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+                    Some(seconds.max(1).to_string())
+                }
+            };
+            metadata.extend(seconds.map(|it| (TTL.to_owned(), it)));
             Some(json(value)?)
         }
     };

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use sidecar_client::HttpStore;
-use state::{Change, Error, FailureKind, Format, Item, Key, Read, Store, Write, Written};
+use state::{Change, Error, FailureKind, Format, Item, Key, Read, Store, Ttl, Write, Written};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -47,7 +47,7 @@ fn key() -> Key {
 }
 
 fn put() -> Write {
-    Write::new(key(), Change::Put { value: "1".into(), format: Format::Json, ttl: None })
+    Write::new(key(), Change::Put { value: "1".into(), format: Format::Json, ttl: Ttl::Unsaid })
 }
 
 async fn write(reply: &'static str) -> Result<Written, Option<FailureKind>> {

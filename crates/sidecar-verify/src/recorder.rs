@@ -146,7 +146,7 @@ impl Recorder<'_> {
                 let fill = "x".repeat(self.filling);
                 let value = Value { n, of: key.as_str().to_owned(), fill };
                 let value = serde_json::to_vec(&value).expect("it is a plain structure").into();
-                state::Change::Put { value, format: Format::Json, ttl }
+                state::Change::Put { value, format: Format::Json, ttl: ttl.into() }
             }
             Effect::Delete => state::Change::Delete,
         };

@@ -399,7 +399,7 @@ async fn check_agreement(stores: &[Arc<dyn Store>], settings: &Settings) -> Resu
     let key = Key::new(&format!("{}-preflight", settings.prefix)).context("the prefix")?;
     let value = format!("\"{}\"", settings.prefix);
     let ttl = first.capabilities().ttl.then_some(LIFETIME);
-    let put = Change::Put { value: value.clone().into(), format: Format::Json, ttl };
+    let put = Change::Put { value: value.clone().into(), format: Format::Json, ttl: ttl.into() };
     first.write(&Write::new(key.clone(), put)).await.context("the store takes no write")?;
     let agreement = check_each(stores, settings, &key, &value).await;
     first.write(&Write::delete(key)).await.context("the store takes no delete")?;

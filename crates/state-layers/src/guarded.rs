@@ -3,7 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use state::{
     Capabilities, Change, Consistency, Error, FailureKind, Feature, Item, Key, KeyPage,
-    Precondition, Read, Result, Store, Write, Written,
+    Precondition, Read, Result, Store, Ttl, Write, Written,
 };
 
 /// Refuses what the store cannot do, before asking it.
@@ -32,7 +32,7 @@ impl Guarded {
         if write.precondition != Precondition::Any && !can.etag {
             return Err(unsupported(Feature::ETags));
         }
-        if matches!(write.change, Change::Put { ttl: Some(_), .. }) && !can.ttl {
+        if matches!(write.change, Change::Put { ttl: Ttl::After(_), .. }) && !can.ttl {
             return Err(unsupported(Feature::Ttl));
         }
         if write.consistency == Consistency::Strong && can.consistency.strong_write.is_none() {

@@ -117,7 +117,7 @@ impl State {
         };
         let etag = Some(fresh_etag());
         // A time beyond what the clock can show is never.
-        let expires_at = ttl.and_then(|it| now.checked_add(it));
+        let expires_at = ttl.duration().and_then(|it| now.checked_add(it));
         if let Some(at) = expires_at {
             self.expiries.insert((at, write.key.clone()));
         }

@@ -17,7 +17,8 @@ use self::{
     call::Encoding,
     connector::{Connector, Greeting},
     dispatch::Dispatch,
-    inspection::Inspection,
+    inspection::{Inspection, Probe},
+    node::Node,
     refusal::{Intent, Refusal},
     replicas::Replicas,
     settings::Settings,
@@ -75,8 +76,12 @@ impl RedisStore {
         let topology = Arc::new(Topology::open(settings).await?);
         let in_cluster = topology.is_cluster();
         let primaries = topology.primaries();
-        let inspections: Vec<Inspection> =
-            try_join_all(primaries.iter().map(|it| Inspection::of(it, in_cluster))).await?;
+        let inspect = async |node: &Arc<Node>| {
+            let is_here = |slot| topology.primary(slot).is_ok_and(|it| Arc::ptr_eq(&it, node));
+            let probe = if in_cluster { Probe::here(is_here) } else { Probe::anywhere() };
+            Inspection::of(node, &probe).await
+        };
+        let inspections: Vec<Inspection> = try_join_all(primaries.iter().map(inspect)).await?;
         let demand = promises::demand(settings, &inspections);
         let replicas = settings.reads_from_replicas.then(|| {
             let greeting = if in_cluster { Greeting::ReadOnly } else { Greeting::Answers };
@@ -162,10 +167,7 @@ impl Store for RedisStore {
     async fn ping(&self) -> Result<()> {
         let primaries = self.dispatch.topology.primaries();
         let pings = primaries.iter().map(async |it| match it.ask(&cmd("PING")).await {
-            Ok(Value::ServerError(e)) => match Refusal::of(&e, it.address(), Intent::Read) {
-                Refusal::NotNow(e) | Refusal::Final(e) => Err(e),
-                Refusal::NoScript | Refusal::Moved(_) | Refusal::Ask(_) => Ok(()),
-            },
+            Ok(Value::ServerError(e)) => Err(Refusal::of(&e, it.address(), Intent::Read).error()),
             Ok(_) => Ok(()),
             Err(silence) => Err(silence.error(Intent::Read)),
         });

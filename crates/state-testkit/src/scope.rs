@@ -127,7 +127,7 @@ impl Scope {
         format: Format,
         ttl: Option<Duration>,
     ) -> Write {
-        Write::new(self.key(name), Change::Put { value: value.into(), format, ttl })
+        Write::new(self.key(name), Change::Put { value: value.into(), format, ttl: ttl.into() })
     }
 
     pub(crate) fn delete(&self, name: &str) -> Write {
@@ -242,7 +242,11 @@ impl Scope {
         };
         let found = found.context("a written value is absent")?;
         ensure!(found.value == value, "another value was read than was written");
-        ensure!(found.expires_at.is_some() == ttl.is_some(), "expires: {:?}", found.expires_at);
+        ensure!(
+            found.expires_at.is_some() == ttl.duration().is_some(),
+            "expires: {:?}",
+            found.expires_at
+        );
         ensure!(found.etag.is_some() == self.capabilities().etag, "has ETag {:?}", found.etag);
         if written.etag.is_some() {
             ensure!(written.etag == found.etag, "another ETag was answered than is read");

@@ -15,6 +15,7 @@ pub use capability::{Capabilities, Consistencies, Durability, Feature};
 pub use error::{Conflict, Error, Failure, FailureKind, Found, Outcome, Result};
 pub use key::{KEY_SEPARATOR, Key, KeyError};
 pub use op::{
-    Change, Consistency, ETag, Format, Item, KeyPage, Metadata, Precondition, Read, Write, Written,
+    Change, Consistency, ETag, Format, Item, KeyPage, Metadata, Precondition, Read, Ttl, Write,
+    Written,
 };
 pub use store::{BULK_CONCURRENCY, Store, each, each_in_order};

@@ -95,12 +95,40 @@ pub enum Change {
         value: Bytes,
         /// What the caller says of the bytes.
         format: Format,
-        /// How long the value lives, counted from the commit by the store's clock, at least.
-        /// Whole seconds, at least one; `None` means for ever, whatever its predecessor did.
-        ttl: Option<Duration>,
+        /// How long the value lives, whatever its predecessor did.
+        ttl: Ttl,
     },
     /// Removes the value. Removing an absent key succeeds if the precondition holds.
     Delete,
+}
+
+/// How long a value is to live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ttl {
+    /// Nobody has said: for as long as the component's own default has it, if it has one, else for ever.
+    #[default]
+    Unsaid,
+    /// For ever.
+    Never,
+    /// Counted from the commit by the store's clock, at least. Whole seconds, at least one.
+    After(Duration),
+}
+
+impl Ttl {
+    /// How long at least; `None` for ever. For stores without a default of their own.
+    pub fn duration(self) -> Option<Duration> {
+        match self {
+            Ttl::Unsaid | Ttl::Never => None,
+            Ttl::After(it) => Some(it),
+        }
+    }
+}
+
+impl From<Option<Duration>> for Ttl {
+    /// Nothing is unsaid.
+    fn from(it: Option<Duration>) -> Ttl {
+        it.map_or(Ttl::Unsaid, Ttl::After)
+    }
 }
 
 /// Whether a value is text that a store may keep in a JSON column.
@@ -167,7 +195,10 @@ impl Read {
 impl Write {
     /// An unconditional write of opaque bytes that never expire.
     pub fn put(key: Key, value: impl Into<Bytes>) -> Write {
-        Write::new(key, Change::Put { value: value.into(), format: Format::Opaque, ttl: None })
+        Write::new(
+            key,
+            Change::Put { value: value.into(), format: Format::Opaque, ttl: Ttl::Unsaid },
+        )
     }
 
     /// An unconditional delete.

@@ -14,7 +14,10 @@ use clap::{
 
 use sidecar_verify::Guarantee;
 
-use crate::{accepted::Accepted, provision::StoreUrl};
+use crate::{
+    accepted::Accepted,
+    provision::{StoreUrl, StoreUrlParser},
+};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -190,7 +193,7 @@ pub(crate) struct SidecarArgs {
 
     /// Use this store, under the name statestore: memory, sqlite:///path, sqlite://relative/path,
     /// redis://[user:password@]host[:port][/db], rediss:// for TLS. `run` writes a component file for a server
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = StoreUrlParser)]
     pub(crate) state_store: Option<StoreUrl>,
 
     /// The port of the HTTP API, 0 for any [default: 3500, or the next free one]

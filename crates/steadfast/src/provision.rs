@@ -1,7 +1,9 @@
 //! A state store for those who have not configured one.
 
 use std::{
-    env, fmt,
+    env,
+    ffi::OsStr,
+    fmt,
     fs::{self, DirBuilder, OpenOptions},
     io::{ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -10,6 +12,7 @@ use std::{
 };
 
 use anyhow::Context;
+use clap::builder::TypedValueParser;
 use percent_encoding::percent_decode_str;
 use state_config::{Component, KeyPrefix, Source};
 use url::Url;
@@ -109,6 +112,27 @@ impl StoreUrl {
             && component.component_type.eq_ignore_ascii_case(&own.component_type)
             && these.names().count() == those.names().count()
             && these.names().all(|name| these.get(name) == those.get(name))
+    }
+}
+
+/// Reads `--state-store` without ever showing what was written there: it may have a password in it.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreUrlParser;
+
+impl TypedValueParser for StoreUrlParser {
+    type Value = StoreUrl;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<StoreUrl, clap::Error> {
+        let text = value.to_str().ok_or_else(|| "a URL is UTF-8".to_owned());
+        text.and_then(str::parse).map_err(|message| {
+            let message = format!("--state-store: {message}");
+            clap::Error::raw(clap::error::ErrorKind::ValueValidation, message).with_cmd(command)
+        })
     }
 }
 

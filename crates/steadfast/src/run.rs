@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    path::PathBuf,
+    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -79,7 +79,10 @@ fn chosen_components(
     };
     if let Some(url) = &args.state_store {
         if url.is_server() {
-            return kept(url, folders, app_id, console);
+            // As below, a folder that was named and is not there is a mistake.
+            let is_new = args.resources_path.is_empty() && !default.is_dir();
+            let there = if is_new { Vec::new() } else { components::load(app_id, folders)? };
+            return kept(url, there, &folders[0], console);
         }
         let mut components = components::load(app_id, &args.resources_path)?;
         components.push(serve::chosen(url.component(), &components)?);
@@ -107,18 +110,18 @@ fn chosen_components(
 /// The components with the store of the URL among them, for which a file is written unless there is one.
 fn kept(
     url: &StoreUrl,
-    folders: &[PathBuf],
-    app_id: &str,
+    mut components: Vec<Component>,
+    folder: &Path,
     console: Console,
 ) -> anyhow::Result<Vec<Component>> {
-    if let Some(file) = provision::write_component(&folders[0], url)? {
+    let is_new = !components.iter().any(|it| it.name == provision::STORE_NAME);
+    if is_new && let Some(file) = provision::write_component(folder, url)? {
         let written = format!(
             "Wrote {} for this store: from now on it is used without --state-store, too.",
             file.display()
         );
         console.say(Mark::Info, &written);
     }
-    let mut components = components::load(app_id, folders)?;
     if !components.iter().any(|it| url.is(it)) {
         components.push(serve::chosen(url.component(), &components)?);
     }

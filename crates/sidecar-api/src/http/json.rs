@@ -4,7 +4,7 @@
 //!
 //! Values are slices of the body: they are never decoded.
 
-use std::{borrow::Cow, fmt, marker::PhantomData, time::Duration};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use bytes::Bytes;
 use serde::{
@@ -12,7 +12,7 @@ use serde::{
     de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use state::{Change, Format, Metadata, Write};
+use state::{Change, Format, Metadata, Ttl, Write};
 
 use crate::{
     ApiError, StoreHandle,
@@ -146,7 +146,7 @@ impl Item<'_> {
         self,
         shared: &Shared<'_>,
         store: &StoreHandle,
-    ) -> Result<(Write, Option<Duration>), ApiError> {
+    ) -> Result<(Write, Ttl), ApiError> {
         let key = store.key(self.key.as_ref().map_or("", |it| &it.0))?;
         let options = self.options.unwrap_or_default();
         let options = Options {

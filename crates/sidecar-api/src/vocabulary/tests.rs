@@ -34,11 +34,12 @@ fn a_time_to_live_is_a_whole_number_of_seconds() {
     let check = |text: &str| {
         take_ttl(&mut [(TTL.to_owned(), text.to_owned())].into()).map_err(|e| e.message)
     };
-    assert_eq!(check("5"), Ok(Some(Duration::from_secs(5))));
-    assert_eq!(check("2147483647"), Ok(Some(Duration::from_secs(2_147_483_647))));
-    for never in ["0", "-1", "-5", ""] {
-        assert_eq!(check(never), Ok(None), "{never:?}");
+    assert_eq!(check("5"), Ok(Ttl::After(Duration::from_secs(5))));
+    assert_eq!(check("2147483647"), Ok(Ttl::After(Duration::from_secs(2_147_483_647))));
+    for never in ["0", "-1", "-5"] {
+        assert_eq!(check(never), Ok(Ttl::Never), "{never:?}");
     }
+    assert_eq!(check(""), Ok(Ttl::Unsaid));
     for wrong in ["2147483648", "1.5", "1s", "ten", " 5", "99999999999999999999"] {
         assert!(check(wrong).is_err(), "{wrong:?}");
     }

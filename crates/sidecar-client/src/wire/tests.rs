@@ -37,7 +37,7 @@ fn preconditions_become_an_etag_or_an_option() {
 #[test]
 fn part_of_a_second_counts_as_one() {
     let check = |ttl| {
-        let change = Change::Put { value: "1".into(), format: Format::Json, ttl: Some(ttl) };
+        let change = Change::Put { value: "1".into(), format: Format::Json, ttl: Ttl::After(ttl) };
         sent(&Write::new(key(), change)).unwrap().metadata[TTL].clone()
     };
     assert_eq!(check(Duration::from_secs(2)), "2");

@@ -242,7 +242,7 @@ impl Contents {
         let version = match &write.change {
             Change::Put { value, ttl, .. } => {
                 let number = self.number_of_next(&write.key, now);
-                let expires_at = self.expiry_of_next(&write.key, *ttl, now);
+                let expires_at = self.expiry_of_next(&write.key, ttl.duration(), now);
                 Some(Version { number, value: value.clone(), expires_at })
             }
             Change::Delete => None,

@@ -16,7 +16,7 @@ fn key(name: &str) -> Key {
 }
 
 fn put(name: &str, ttl: Option<Duration>) -> Write {
-    Write::new(key(name), Change::Put { value: "1".into(), format: Format::Json, ttl })
+    Write::new(key(name), Change::Put { value: "1".into(), format: Format::Json, ttl: ttl.into() })
 }
 
 /// What `key` has once an answer is not lost.

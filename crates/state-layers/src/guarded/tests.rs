@@ -78,7 +78,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T>) -> FailureKind {
 async fn what_a_store_lacks_is_refused_and_the_rest_is_not() {
     let store = guarded();
     let etag = ETag::new("1").unwrap();
-    let ttl = Some(Duration::from_secs(1));
+    let ttl = Ttl::After(Duration::from_secs(1));
     let expiring = Change::Put { value: Bytes::new(), format: Format::Opaque, ttl };
     let strong = Consistency::Strong;
     for (write, feature) in [

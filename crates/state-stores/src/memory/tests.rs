@@ -5,7 +5,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn write(name: &str, ttl: Option<Duration>) -> Write {
-    let change = Change::Put { value: "1".into(), format: state::Format::Json, ttl };
+    let change = Change::Put { value: "1".into(), format: state::Format::Json, ttl: ttl.into() };
     Write::new(Key::new(name).unwrap(), change)
 }
 

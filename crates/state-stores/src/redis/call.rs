@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use redis::Cmd;
 use state::{
-    Change, Consistency, ETag, Error, FailureKind, Format, Precondition, Read, Result, Write,
+    Change, Consistency, ETag, Error, FailureKind, Format, Precondition, Read, Result, Ttl, Write,
 };
 
 use super::{
@@ -62,8 +62,7 @@ impl Way {
 impl Call<'_> {
     /// The command, by the digest of its script or by its text.
     pub(super) fn command(&self, by_text: bool) -> Cmd {
-        let keys = self.keys.iter().map(AsRef::as_ref);
-        self.script.call(by_text, keys, self.arguments.iter().map(AsRef::as_ref))
+        self.script.call(by_text, &self.keys, &self.arguments)
     }
 }
 
@@ -112,7 +111,6 @@ impl Encoding {
         write: &'a Write,
         arguments: &mut Vec<Cow<'a, [u8]>>,
     ) -> Result<()> {
-        let condition = |etag: &'a ETag| Cow::Borrowed(etag.as_str().as_bytes());
         let condition = match &write.precondition {
             Precondition::Any => Cow::Borrowed(&b"*"[..]),
             Precondition::Absent => Cow::Borrowed(&b"-"[..]),
@@ -125,7 +123,7 @@ impl Encoding {
                 }
                 Change::Delete => Cow::Borrowed(&b"malformed"[..]),
             },
-            Precondition::Matches(etag) => condition(etag),
+            Precondition::Matches(etag) => Cow::Borrowed(etag.as_str().as_bytes()),
         };
         let (what, lifetime, value) = match &write.change {
             Change::Delete => (&b"delete"[..], None, &b""[..]),
@@ -136,7 +134,12 @@ impl Encoding {
                     && wanted.is_some_and(|it| json::is_json_type(it))
                     && json::survives(value);
                 let what = if is_json { &b"json"[..] } else { &b"hash"[..] };
-                (what, ttl.or(self.ttl), &value[..])
+                let lifetime = match ttl {
+                    Ttl::Unsaid => self.ttl,
+                    Ttl::Never => None,
+                    Ttl::After(it) => Some(*it),
+                };
+                (what, lifetime, &value[..])
             }
         };
         arguments.push(Cow::Borrowed(what));

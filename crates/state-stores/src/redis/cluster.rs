@@ -9,12 +9,16 @@ use state::{Error, FailureKind, Result};
 use tokio::{
     sync::Notify,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
-use tracing::warn;
 
 use super::{
-    address::Address, connector::Connector, info, line::Silence, node::Node, renewal::Renewal,
+    address::Address,
+    connector::Connector,
+    info,
+    line::Silence,
+    node::Node,
+    renewal::{Renewal, Trouble},
 };
 
 #[derive(Debug)]
@@ -28,11 +32,12 @@ pub(super) struct Cluster {
 struct Shared {
     seeds: Vec<Address>,
     connector: Connector,
-    /// Every server that was ever needed and may be needed again.
-    nodes: Mutex<HashMap<Address, Arc<Node>>>,
+    /// Every server that is a member or was needed lately, and when that was.
+    nodes: Mutex<HashMap<Address, (Arc<Node>, Instant)>>,
     map: RwLock<Map>,
     outdated: Notify,
     renewal: Renewal,
+    trouble: Trouble,
 }
 
 /// Which server has which slots: without overlaps, in the order of the slots.
@@ -73,6 +78,9 @@ const ASKED_MAX: usize = 8;
 /// The shortest time between two looks that nobody waits for.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// After how long a server is forgotten that nobody needs and that is no member.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+
 impl Cluster {
     /// Asks the servers that are named who else there is.
     ///
@@ -87,6 +95,7 @@ impl Cluster {
             map: RwLock::default(),
             outdated: Notify::new(),
             renewal: Renewal::default(),
+            trouble: Trouble::default(),
         });
         let view = shared.look().await.map_err(|it| Error::new(FailureKind::Unavailable, it))?;
         shared.adopt(view);
@@ -128,18 +137,20 @@ impl Cluster {
 impl Shared {
     fn node_at(&self, address: &Address) -> Arc<Node> {
         let mut nodes = self.nodes.lock();
-        let node = nodes
-            .entry(address.clone())
-            .or_insert_with(|| Arc::new(Node::new(address.clone(), self.connector.clone())));
+        let (node, needed) = nodes.entry(address.clone()).or_insert_with(|| {
+            (Arc::new(Node::new(address.clone(), self.connector.clone())), Instant::now())
+        });
+        *needed = Instant::now();
         node.clone()
     }
 
     async fn renew(&self) {
         self.renewal
             .run(async {
-                match self.look().await {
-                    Ok(view) => self.adopt(view),
-                    Err(message) => warn!(error = message, "cannot find out who has which keys"),
+                let view = self.look().await;
+                self.trouble.note(view.as_ref().err(), "cannot find out who has which keys");
+                if let Ok(view) = view {
+                    self.adopt(view);
                 }
             })
             .await;
@@ -197,16 +208,24 @@ impl Shared {
                 .extend(servers.into_iter().filter(|it| !members.contains(it)).collect::<Vec<_>>());
         }
         ranges.sort_unstable_by_key(|it| it.first);
-        let is_primary =
-            |it: &Arc<Node>| ranges.iter().any(|range| Arc::ptr_eq(&range.primary, it));
-        // One that comes back is met again as another.
-        let mut nodes = self.nodes.lock();
-        let gone: Vec<_> = nodes.values().filter(|it| !is_primary(it)).cloned().collect();
-        nodes.retain(|_, it| is_primary(it));
-        drop(nodes);
-        *self.map.write() = Map { ranges, members };
-        for it in gone {
-            it.supersede();
+        let before = {
+            let mut map = self.map.write();
+            // One that gets its first slot is no member yet, and keys are sent to it already.
+            let is_needed = |address: &Address, needed: &Instant| {
+                members.contains(address) || needed.elapsed() < FORGOTTEN_AFTER
+            };
+            self.nodes.lock().retain(|address, (_, needed)| is_needed(address, needed));
+            std::mem::replace(&mut *map, Map { ranges, members })
+        };
+        let map = self.map.read();
+        let takes_writes =
+            |it: &Arc<Node>| map.ranges.iter().any(|range| Arc::ptr_eq(&range.primary, it));
+        for range in before.ranges {
+            if !takes_writes(&range.primary) {
+                range.primary.supersede();
+                // It may become a primary again, and is then met as another.
+                self.nodes.lock().remove(range.primary.address());
+            }
         }
     }
 }
@@ -231,7 +250,10 @@ impl View {
         let [info, slots] = replies else { return None };
         let info: String = from_redis_value(info.clone()).ok()?;
         let Value::Array(slots) = slots else { return None };
-        let ranges = slots.iter().map(|it| range(it, teller)).collect::<Option<Vec<_>>>()?;
+        let ranges: Vec<_> = slots.iter().filter_map(|it| range(it, teller)).collect();
+        if ranges.is_empty() {
+            return None;
+        }
         Some(View {
             is_ok: info::field(&info, "cluster_state")? == "ok",
             epoch: info::field(&info, "cluster_current_epoch")?.parse().ok()?,
@@ -244,8 +266,11 @@ impl View {
 fn range(reply: &Value, teller: &Address) -> Option<(u16, u16, Vec<Address>)> {
     let Value::Array(parts) = reply else { return None };
     let [Value::Int(first), Value::Int(last), servers @ ..] = parts.as_slice() else { return None };
-    let servers = servers.iter().filter_map(|it| server(it, teller));
-    Some((u16::try_from(*first).ok()?, u16::try_from(*last).ok()?, servers.collect()))
+    let servers: Vec<_> = servers.iter().map(|it| server(it, teller)).collect();
+    // Without the first, which takes the writes, the others are of no use.
+    servers.first()?.as_ref()?;
+    let servers = servers.into_iter().flatten().collect();
+    Some((u16::try_from(*first).ok()?, u16::try_from(*last).ok()?, servers))
 }
 
 fn server(reply: &Value, teller: &Address) -> Option<Address> {

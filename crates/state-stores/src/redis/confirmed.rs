@@ -7,7 +7,10 @@
 use std::{sync::Arc, time::Duration};
 
 use redis::{Cmd, Pipeline, Value, cmd, from_redis_value};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use super::{
     info,
@@ -44,10 +47,12 @@ pub(super) struct Confirmed {
 #[derive(Debug)]
 pub(super) struct Confirmations {
     queue: mpsc::Sender<Job>,
+    line: Arc<Line>,
 }
 
 struct Job {
     commands: Vec<Cmd>,
+    since: Instant,
     answer: oneshot::Sender<Result<Vec<Confirmed>, Silence>>,
 }
 
@@ -60,22 +65,28 @@ const BATCH_LEN: usize = 256;
 impl Confirmations {
     /// Starts the task that sends them on `line`, which nobody else uses. It ends when this is dropped.
     pub(super) fn start(line: Line, demand: Demand) -> Confirmations {
+        let line = Arc::new(line);
         let (queue, jobs) = mpsc::channel(QUEUE_LEN);
-        tokio::spawn(serve(line, demand, jobs));
-        Confirmations { queue }
+        tokio::spawn(serve(line.clone(), demand, jobs));
+        Confirmations { queue, line }
+    }
+
+    /// The connection that they go over.
+    pub(super) fn line(&self) -> &Line {
+        &self.line
     }
 
     /// Sends commands, and says for each what the server has replied and whether replicas have it.
     pub(super) async fn ask_all(&self, commands: Vec<Cmd>) -> Result<Vec<Confirmed>, Silence> {
         let (answer, answered) = oneshot::channel();
         let ended = || "the program is about to end".to_owned();
-        let sent = self.queue.send(Job { commands, answer }).await;
-        sent.map_err(|_| Silence::NotSent(ended()))?;
+        let job = Job { commands, since: Instant::now(), answer };
+        self.queue.send(job).await.map_err(|_| Silence::NotSent(ended()))?;
         answered.await.map_err(|_| Silence::Lost(ended()))?
     }
 }
 
-async fn serve(line: Line, demand: Demand, mut jobs: mpsc::Receiver<Job>) {
+async fn serve(line: Arc<Line>, demand: Demand, mut jobs: mpsc::Receiver<Job>) {
     // What was needed last time is most likely needed again.
     let mut expected = demand.at_least;
     while let Some(first) = jobs.recv().await {
@@ -87,15 +98,51 @@ async fn serve(line: Line, demand: Demand, mut jobs: mpsc::Receiver<Job>) {
             len += job.commands.len();
             batch.push(job);
         }
-        // Whoever has given up is not to be written for.
-        batch.retain(|it| !it.answer.is_closed());
-        let commands = batch.iter().flat_map(|it| &it.commands);
-        let mut answered = confirm(&line, demand, &mut expected, commands).await;
+        let (mut pipeline, mut waiting) = (Pipeline::with_capacity(len + 2), Vec::new());
         for job in batch {
-            let answer = answered.as_mut().map(|it| it.drain(..job.commands.len()).collect());
-            // Who has given up meanwhile does not want to know.
-            let _ = job.answer.send(answer.map_err(|it| it.clone()));
+            // Whoever has given up is not to be written for.
+            if job.answer.is_closed() {
+                continue;
+            }
+            if job.since.elapsed() > line.connector.timing.reply {
+                job.refuse(format!("redis at {} takes too long for strong writes", line.address));
+                continue;
+            }
+            waiting.push((job.commands.len(), job.answer));
+            for it in job.commands {
+                pipeline.add_command(it);
+            }
         }
+        if pipeline.is_empty() {
+            continue;
+        }
+        let answered = confirm(&line, demand, &mut expected, pipeline).await;
+        // Who has given up meanwhile does not want to know.
+        match answered {
+            Ok(mut confirmed) => {
+                for (len, answer) in waiting {
+                    let _ = answer.send(Ok(confirmed.drain(..len).collect()));
+                }
+            }
+            Err(silence) => {
+                for (_, answer) in waiting {
+                    let _ = answer.send(Err(silence.clone()));
+                }
+                // Those behind them need not find out for themselves, one after the other.
+                while let Ok(job) = jobs.try_recv() {
+                    let (Silence::NotSent(message) | Silence::Lost(message)) = silence.clone();
+                    job.refuse(message);
+                }
+            }
+        }
+    }
+}
+
+impl Job {
+    /// Says that it was not sent.
+    fn refuse(self, message: String) {
+        // Who has given up does not want to know.
+        let _ = self.answer.send(Err(Silence::NotSent(message)));
     }
 }
 
@@ -103,24 +150,17 @@ async fn confirm(
     line: &Line,
     demand: Demand,
     expected: &mut u32,
-    commands: impl Iterator<Item = &Cmd>,
+    mut pipeline: Pipeline,
 ) -> Result<Vec<Confirmed>, Silence> {
-    let mut pipeline = Pipeline::new();
-    for it in commands {
-        pipeline.add_command(it.clone());
-    }
-    let len = pipeline.len();
-    if len == 0 {
-        return Ok(Vec::new());
-    }
-    let patience = line.connector.timing.confirm;
+    let (len, patience) = (pipeline.len(), line.connector.timing.confirm);
     if let Some(census) = demand.census {
         pipeline.add_command(census.command());
     }
     if demand.can_wait {
         pipeline.add_command(wait(*expected, patience));
     }
-    let mut replies = line.ask_all(&pipeline).await?;
+    let connection = line.connection().await?;
+    let mut replies = line.ask_all_on(&connection, &pipeline).await?;
     let told = replies.split_off(len);
     let connected = match demand.census {
         Some(it) => it.count(&told[0]),
@@ -133,30 +173,27 @@ async fn confirm(
         && count < needed
         && *expected < needed
     {
-        // There are more than there were; nothing was written on this connection since.
-        confirmed = line.ask(&wait(needed, patience)).await.ok().as_ref().and_then(number);
+        // There are more than there were. Only this connection knows what was written on it, and nothing was
+        // since.
+        let again = line.ask_on(&connection, &wait(needed, patience)).await;
+        confirmed = again.ok().as_ref().and_then(number);
     }
     *expected = needed.unwrap_or(demand.at_least);
-    let shortfall: Option<Arc<str>> = match (confirmed, needed) {
-        (Some(confirmed), Some(needed)) if confirmed >= needed => None,
-        (Some(confirmed), Some(needed)) => Some(
-            format!(
-                "redis at {} has written it, but only {confirmed} of {needed} replicas confirmed that \
-                 they have it, too, within {patience:?}",
-                line.address
-            )
-            .into(),
-        ),
-        _ => Some(
-            format!(
-                "redis at {} has written it, but does not say which replicas have it, too",
-                line.address
-            )
-            .into(),
-        ),
-    };
+    let shortfall = shortfall(confirmed, needed, patience)
+        .map(|what| Arc::from(format!("redis at {} has written it, but {what}", line.address)));
     let confirmed = |reply| Confirmed { reply, shortfall: shortfall.clone() };
     Ok(replies.into_iter().map(confirmed).collect())
+}
+
+/// What is missing, if anything is.
+fn shortfall(confirmed: Option<u32>, needed: Option<u32>, patience: Duration) -> Option<String> {
+    match (confirmed, needed) {
+        (Some(confirmed), Some(needed)) if confirmed >= needed => None,
+        (Some(confirmed), Some(needed)) => Some(format!(
+            "only {confirmed} of {needed} replicas confirmed that they have it, too, within {patience:?}"
+        )),
+        _ => Some("does not say which replicas have it, too".to_owned()),
+    }
 }
 
 fn wait(replicas: u32, patience: Duration) -> Cmd {

@@ -1,7 +1,18 @@
 //! How connections to servers are made: the stream, the login, and a look at who answers.
 
-use std::{io, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::Poll,
+    time::Duration,
+};
 
+use parking_lot::Mutex;
 use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value,
     aio::{AsyncStream, MultiplexedConnection, PubSub},
@@ -13,7 +24,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
     sync::Notify,
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -49,6 +60,9 @@ pub(super) enum Greeting {
 pub(super) struct Connection {
     redis: MultiplexedConnection,
     driver: JoinHandle<()>,
+    is_cut: AtomicBool,
+    /// Since when there is a request without a reply, perhaps of somebody who has given up since.
+    silent_since: Mutex<Option<Instant>>,
 }
 
 type Stream = Pin<Box<dyn AsyncStream + Send + Sync>>;
@@ -104,9 +118,10 @@ impl Connector {
                 .set_response_timeout(None);
             let (mut redis, driver) =
                 MultiplexedConnection::new_with_config(&self.info, stream, config).await?;
-            let driver = tokio::spawn(driver);
+            let driver = tokio::spawn(taking_turns(driver));
             let greeted = self.greet(&mut redis).await;
-            let connection = Connection { redis, driver };
+            let (is_cut, silent_since) = Default::default();
+            let connection = Connection { redis, driver, is_cut, silent_since };
             greeted.map(|()| connection)
         })
         .await
@@ -150,7 +165,12 @@ impl Connector {
         };
         stream.set_nodelay(true)?;
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
-        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        let socket = SockRef::from(&stream);
+        socket.set_tcp_keepalive(&keepalive)?;
+        // While something is under way there are no keepalives, and the system would go on for a quarter of an
+        // hour.
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(self.timing.reply.max(self.timing.connect)))?;
         let Some(Tls(connector)) = &self.tls else { return Ok(Box::pin(stream)) };
         let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
         Ok(Box::pin(connector.connect(name, stream).await?))
@@ -163,34 +183,48 @@ impl Connector {
             Greeting::ReadOnly => "READONLY",
         };
         match redis.send_packed_command(&cmd(greeting)).await? {
-            Value::ServerError(e) if e.code() == "NOAUTH" => Err(e.into()),
+            // A server that loads its data, or does not permit the question, goes on to serve. Others
+            // say why they do not, and hang up.
+            Value::ServerError(e) if !SERVES.contains(&e.code()) => Err(e.into()),
             Value::Array(role) if role.first().is_some_and(is_replica) => {
                 Err(io::Error::other("it is a replica now").into())
             }
-            // A server that loads its data, or does not permit the question, has answered.
             _ => Ok(()),
         }
     }
 }
+
+/// Errors of servers that stay connected.
+const SERVES: [&str; 5] = ["BUSY", "LOADING", "MASTERDOWN", "NOPERM", "NOREPLICAS"];
 
 fn is_replica(role: &Value) -> bool {
     matches!(role, Value::BulkString(it) if it == b"slave")
 }
 
 impl Connection {
-    /// Whether nothing can be sent on it any more.
-    pub(super) fn is_ended(&self) -> bool {
-        self.driver.is_finished()
+    /// Whether it is worth sending anything on it: it has not ended, and has not kept anybody waiting for longer
+    /// than `patience`. One that has is cut: those who waited may have given up before they could do so.
+    pub(super) fn is_usable(&self, patience: Duration) -> bool {
+        if self.is_cut.load(Relaxed) || self.driver.is_finished() {
+            return false;
+        }
+        let is_silent = self.silent_since.lock().is_some_and(|it| it.elapsed() > patience);
+        if is_silent {
+            self.cut();
+        }
+        !is_silent
     }
 
     /// Ends it: whoever waits for a reply learns that none will come.
     pub(super) fn cut(&self) {
+        self.is_cut.store(true, Relaxed);
         self.driver.abort();
     }
 
     /// Sends a command and waits for its reply, which may be an error of the server's.
     pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, RedisError> {
-        self.redis.clone().send_packed_command(command).await
+        let mut redis = self.redis.clone();
+        self.noted(redis.send_packed_command(command)).await
     }
 
     /// Sends commands one after the other, with nobody else's between them, and waits for all the replies.
@@ -198,7 +232,17 @@ impl Connection {
         &self,
         commands: &redis::Pipeline,
     ) -> Result<Vec<Value>, RedisError> {
-        self.redis.clone().send_packed_commands(commands, 0, commands.len()).await
+        let mut redis = self.redis.clone();
+        self.noted(redis.send_packed_commands(commands, 0, commands.len())).await
+    }
+
+    /// Takes note of a request that goes out, and of the reply that comes. One whose reply nobody waits for any
+    /// more may leave a note on a connection on which nothing else happens; that one is then made anew.
+    async fn noted<T>(&self, asking: impl Future<Output = T>) -> T {
+        self.silent_since.lock().get_or_insert_with(Instant::now);
+        let replied = asking.await;
+        *self.silent_since.lock() = None;
+        replied
     }
 }
 
@@ -206,6 +250,21 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.cut();
     }
+}
+
+/// Lets whoever is ready to send do so before the driver writes: otherwise it would be woken after each, and write
+/// commands one by one that could go out together.
+async fn taking_turns(driver: impl Future<Output = ()>) {
+    let (mut driver, mut waits) = (pin!(driver), false);
+    poll_fn(move |context| {
+        waits = !waits;
+        if waits {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        driver.as_mut().poll(context)
+    })
+    .await;
 }
 
 fn explain(address: &Address, e: &RedisError) -> String {
@@ -217,6 +276,17 @@ fn explain(address: &Address, e: &RedisError) -> String {
         );
     }
     let detail = e.to_string();
+    if code == "DENIED" {
+        return format!(
+            "redis at {address} is in protected mode, and takes no connections from elsewhere: give it a \
+             password"
+        );
+    }
+    if detail.contains("max number of clients") {
+        return format!(
+            "redis at {address} has as many clients as it may have: raise its maxclients"
+        );
+    }
     if detail.contains("NOPROTO") || detail.contains("HELLO") {
         return format!("redis at {address} does not speak this protocol: set protocol to 2");
     }

@@ -5,13 +5,16 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use redis::{Pipeline, Value, cmd};
 use state::{Error, FailureKind, Result};
-use tokio::{sync::Semaphore, time::sleep};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{sleep, timeout},
+};
 
 use super::{
     address::Address,
     call::{Call, Way},
     confirmed::{Confirmed, Demand},
-    line::Silence,
+    line::{SUSPICION, Silence},
     node::Node,
     refusal::{Intent, Refusal},
     replicas::Replicas,
@@ -68,12 +71,19 @@ struct Group {
     calls: Vec<usize>,
 }
 
+/// How a server is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lane {
-    Plain,
-    Asking,
-    Confirmed,
-    Replica,
+struct Lane {
+    /// Answered when the replicas have it, too.
+    confirmed: bool,
+    /// Told that another server has sent the call.
+    asking: bool,
+    /// It is a replica, which another server can stand in for.
+    replica: bool,
+}
+
+impl Lane {
+    const PLAIN: Lane = Lane { confirmed: false, asking: false, replica: false };
 }
 
 /// What came of sending one call.
@@ -94,48 +104,68 @@ impl Dispatch {
         Dispatch { topology, replicas, demand, timing, places: Semaphore::new(REQUESTS_MAX) }
     }
 
-    /// Sends one call.
+    /// Sends one call. Nearly every one is answered by the first reply, and need not carry along what it takes to
+    /// go on after another.
     pub(super) async fn one(&self, call: Call<'_>) -> Result<Value> {
-        let mut answers = self.all(std::slice::from_ref(&call)).await;
-        answers.pop().expect("one answer for each call")
+        let _place = self.place()?;
+        let mut progress = Progress::default();
+        if let Ok((node, Lane::PLAIN)) = self.route(&call, &mut progress) {
+            let reply = node.ask(&call.command(false)).await.map_or_else(Reply::None, Reply::From);
+            self.take(&mut progress, reply, (&node, Lane::PLAIN), call.way);
+        }
+        if let Some(answer) = progress.answer {
+            return answer;
+        }
+        let on_its_way = self.go_on(std::slice::from_ref(&call), vec![progress]);
+        Box::pin(on_its_way).await.pop().expect("one answer for each call")
     }
 
     /// Sends calls that do not depend on each other. The i-th answer is to the i-th call.
     pub(super) async fn all(&self, calls: &[Call<'_>]) -> Vec<Result<Value>> {
-        let Ok(_place) = self.places.try_acquire() else {
-            let full = || {
-                let message = format!("{REQUESTS_MAX} requests wait for redis already");
-                Err(Error::new(FailureKind::Overloaded, message))
-            };
-            return calls.iter().map(|_| full()).collect();
-        };
-        let mut progress: Vec<Progress> = calls.iter().map(|_| Progress::default()).collect();
+        match self.place() {
+            Ok(_place) => {
+                let progress = calls.iter().map(|_| Progress::default()).collect();
+                self.go_on(calls, progress).await
+            }
+            Err(_) => calls.iter().map(|_| Err(full())).collect(),
+        }
+    }
+
+    fn place(&self) -> Result<SemaphorePermit<'_>> {
+        self.places.try_acquire().map_err(|_| full())
+    }
+
+    /// Sends calls, from wherever they are, until all are answered.
+    async fn go_on(&self, calls: &[Call<'_>], mut progress: Vec<Progress>) -> Vec<Result<Value>> {
         let mut attempt = 0;
         loop {
-            let groups = self.group(calls, &mut progress);
-            let sent = groups.iter().map(|it| self.send(it, calls, &progress));
-            let replies = join_all(sent).await;
-            for (group, replies) in groups.iter().zip(replies) {
-                for (i, reply) in group.calls.iter().zip(replies) {
-                    progress[*i].take(reply, group, calls[*i].way.intent());
-                }
-            }
             if progress.iter().any(|it| it.pointed_to.is_some()) {
                 self.topology.is_outdated();
+            }
+            if progress.iter().any(|it| it.answer.is_none() && it.trouble.is_some()) {
+                if attempt == self.timing.retries {
+                    // Others may only have been pointed to another server.
+                    progress.iter_mut().for_each(Progress::give_up);
+                } else {
+                    self.topology.renew().await;
+                    sleep(self.pause(attempt)).await;
+                    attempt += 1;
+                }
             }
             if progress.iter().all(|it| it.answer.is_some()) {
                 break;
             }
-            if progress.iter().any(|it| it.answer.is_none() && it.trouble.is_some()) {
-                if attempt == self.timing.retries {
-                    break;
+            let groups = self.group(calls, &mut progress);
+            let sent = groups.iter().map(|it| self.send(it, calls, &progress));
+            let replies = join_all(sent).await;
+            for (Group { node, lane, calls: positions }, replies) in groups.iter().zip(replies) {
+                for (i, reply) in positions.iter().zip(replies) {
+                    self.take(&mut progress[*i], reply, (node, *lane), calls[*i].way);
                 }
-                self.topology.renew().await;
-                sleep(self.pause(attempt)).await;
-                attempt += 1;
             }
         }
-        progress.into_iter().map(Progress::finish).collect()
+        let answers = progress.into_iter().map(|it| it.answer);
+        answers.map(|it| it.expect("it ends when all are answered")).collect()
     }
 
     /// Doubles with each attempt, and differs between those who wait for the same.
@@ -172,57 +202,121 @@ impl Dispatch {
     }
 
     fn route(&self, call: &Call<'_>, progress: &mut Progress) -> Result<(Arc<Node>, Lane)> {
+        let node = self.topology.primary(call.slot)?;
+        let confirmed = call.way == Way::WriteStrongly;
+        let plain = Lane { confirmed, ..Lane::PLAIN };
         if call.way == Way::ReadAnywhere
             && !progress.avoids_replicas
             && let Some(replicas) = &self.replicas
-            && let Some(replica) = replicas.choose(self.topology.primary(call.slot)?.address())
+            && let Some(replica) = replicas.choose(node.address())
         {
-            return Ok((replica, Lane::Replica));
+            return Ok((replica, Lane { replica: true, ..plain }));
         }
-        let node = self.topology.primary(call.slot)?;
-        let lane = if call.way == Way::WriteStrongly { Lane::Confirmed } else { Lane::Plain };
         Ok(match progress.pointed_to.take() {
-            None => (node, lane),
-            Some((address, Once::No)) => (self.topology.node_at(&address, &node), lane),
-            // The command that asks for it and the call have to go together, which confirmed ones do not.
-            Some((address, Once::Yes)) => (self.topology.node_at(&address, &node), Lane::Asking),
+            None => (node, plain),
+            Some((address, once)) => (
+                self.topology.node_at(&address, &node),
+                Lane { asking: once == Once::Yes, ..plain },
+            ),
         })
     }
 
     async fn send(&self, group: &Group, calls: &[Call<'_>], progress: &[Progress]) -> Vec<Reply> {
         let Group { node, lane, calls: positions } = group;
-        let commands = positions.iter().map(|it| calls[*it].command(progress[*it].by_text));
-        let replies = match lane {
-            Lane::Plain | Lane::Replica if positions.len() == 1 => {
-                let command = commands.into_iter().next().expect("there is one");
-                node.ask(&command).await.map(|it| vec![Reply::From(it)])
+        let mut commands = Vec::with_capacity(positions.len());
+        for it in positions {
+            if lane.asking {
+                commands.push(cmd("ASKING"));
             }
-            Lane::Plain | Lane::Replica => {
-                let mut pipeline = Pipeline::with_capacity(positions.len());
-                for it in commands {
-                    pipeline.add_command(it);
-                }
-                node.ask_all(&pipeline).await.map(|it| it.into_iter().map(Reply::From).collect())
+            commands.push(calls[*it].command(progress[*it].by_text));
+        }
+        let sent = async {
+            if lane.confirmed {
+                let replies = node.ask_strongly(commands, self.demand).await?;
+                return Ok(replies.into_iter().map(Reply::of).collect());
             }
-            Lane::Asking => {
-                let mut pipeline = Pipeline::with_capacity(2 * positions.len());
-                for it in commands {
-                    pipeline.add_command(cmd("ASKING")).add_command(it);
-                }
-                let replies = node.ask_all(&pipeline).await;
-                let is_call = |(i, it)| (i % 2 == 1).then_some(Reply::From(it));
-                replies.map(|it| it.into_iter().enumerate().filter_map(is_call).collect())
+            if let [command] = commands.as_slice() {
+                return node.ask(command).await.map(|it| vec![Reply::From(it)]);
             }
-            Lane::Confirmed => {
-                let replies = node.ask_strongly(commands.collect(), self.demand).await;
-                replies.map(|it| it.into_iter().map(Reply::of).collect())
+            let mut pipeline = Pipeline::with_capacity(commands.len());
+            for it in commands {
+                pipeline.add_command(it);
             }
+            let replies = node.ask_all(&pipeline).await?;
+            Ok(replies.into_iter().map(Reply::From).collect::<Vec<_>>())
+        };
+        let replies = match lane.replica {
+            false => sent.await,
+            // Its primary is as good, and may be quicker.
+            true => timeout(SUSPICION, sent).await.unwrap_or_else(|_| {
+                Err(Silence::Lost(format!("redis at {} is slow", node.address())))
+            }),
         };
         match replies {
+            Ok(replies) if lane.asking => replies.into_iter().skip(1).step_by(2).collect(),
             Ok(replies) => replies,
-            Err(silence) => positions.iter().map(|_| Reply::None(silence.clone())).collect(),
+            Err(silence) => {
+                if let (true, Some(replicas)) = (lane.replica, &self.replicas) {
+                    replicas.avoid(node);
+                }
+                positions.iter().map(|_| Reply::None(silence.clone())).collect()
+            }
         }
     }
+
+    /// Makes of a reply what is to be done next.
+    fn take(&self, progress: &mut Progress, reply: Reply, from: (&Arc<Node>, Lane), way: Way) {
+        let ((node, lane), intent) = (from, way.intent());
+        let refusal = match reply {
+            Reply::From(Value::ServerError(error)) => Refusal::of(&error, node.address(), intent),
+            // A replica is not told that a key is on its way to another server.
+            Reply::From(Value::Nil) if lane.replica && self.topology.is_cluster() => {
+                progress.avoids_replicas = true;
+                return;
+            }
+            Reply::From(value) => {
+                progress.answer = Some(Ok(value));
+                return;
+            }
+            Reply::Unconfirmed(shortfall) => {
+                let error = Error::new(FailureKind::Lost, shortfall.to_string());
+                progress.answer = Some(Err(error));
+                return;
+            }
+            Reply::None(silence) => {
+                let is_harmless = intent == Intent::Read || matches!(silence, Silence::NotSent(_));
+                let error = silence.error(intent);
+                if is_harmless { Refusal::NotNow(error) } else { Refusal::Final(error) }
+            }
+        };
+        if lane.replica && !matches!(refusal, Refusal::NoScript) {
+            // The primary will know better.
+            progress.avoids_replicas = true;
+            return;
+        }
+        match refusal {
+            Refusal::NoScript => {
+                progress.by_text = true;
+                // The same server once more, which may have been asked for this once.
+                let same = || (node.address().clone(), Once::Yes);
+                progress.go_on(lane.asking.then(same));
+            }
+            Refusal::Moved(address) => progress.go_on(Some((address, Once::No))),
+            Refusal::Ask(address) => progress.go_on(Some((address, Once::Yes))),
+            Refusal::Demoted(error) => {
+                // There may be another behind the same name by now.
+                node.hang_up();
+                progress.trouble = Some(error);
+            }
+            Refusal::NotNow(error) => progress.trouble = Some(error),
+            Refusal::Final(error) => progress.answer = Some(Err(error)),
+        }
+    }
+}
+
+fn full() -> Error {
+    let message = format!("{REQUESTS_MAX} requests wait for redis already");
+    Error::new(FailureKind::Overloaded, message)
 }
 
 impl Reply {
@@ -245,49 +339,21 @@ fn is_conflict(reply: &Value) -> bool {
 }
 
 impl Progress {
-    fn take(&mut self, reply: Reply, group: &Group, intent: Intent) {
-        let refusal = match reply {
-            Reply::From(Value::ServerError(error)) => {
-                Refusal::of(&error, group.node.address(), intent)
-            }
-            Reply::From(value) => return self.answer = Some(Ok(value)),
-            Reply::Unconfirmed(shortfall) => {
-                let error = Error::new(FailureKind::Lost, shortfall.to_string());
-                return self.answer = Some(Err(error));
-            }
-            Reply::None(silence) => {
-                let is_harmless = intent == Intent::Read || matches!(silence, Silence::NotSent(_));
-                let error = silence.error(intent);
-                if is_harmless { Refusal::NotNow(error) } else { Refusal::Final(error) }
-            }
-        };
-        if group.lane == Lane::Replica && !matches!(refusal, Refusal::NoScript) {
-            // The primary will know better.
-            self.avoids_replicas = true;
+    /// Sends it again at once, to another server or in another way: it was not carried out.
+    fn go_on(&mut self, pointed_to: Option<(Address, Once)>) {
+        self.hops += 1;
+        if self.hops > HOPS_MAX {
+            let message = "the servers of redis point to each other: see CLUSTER NODES on each";
+            self.answer = Some(Err(Error::new(FailureKind::Unavailable, message)));
             return;
         }
-        self.hops += 1;
-        match refusal {
-            _ if self.hops > HOPS_MAX => {
-                let message = "the servers of redis point to each other: see CLUSTER NODES on each";
-                self.answer = Some(Err(Error::new(FailureKind::Unavailable, message)));
-            }
-            Refusal::NoScript => {
-                self.by_text = true;
-                // The same server once more, which may have been asked for this once.
-                if group.lane == Lane::Asking {
-                    self.pointed_to = Some((group.node.address().clone(), Once::Yes));
-                }
-            }
-            Refusal::Moved(address) => self.pointed_to = Some((address, Once::No)),
-            Refusal::Ask(address) => self.pointed_to = Some((address, Once::Yes)),
-            Refusal::NotNow(error) => self.trouble = Some(error),
-            Refusal::Final(error) => self.answer = Some(Err(error)),
-        }
+        self.pointed_to = pointed_to;
     }
 
-    fn finish(self) -> Result<Value> {
-        let unanswered = || Error::new(FailureKind::Unavailable, "redis was not asked");
-        self.answer.unwrap_or_else(|| Err(self.trouble.unwrap_or_else(unanswered)))
+    /// Makes its trouble its answer, if it is in any.
+    fn give_up(&mut self) {
+        if self.answer.is_none() {
+            self.answer = self.trouble.take().map(Err);
+        }
     }
 }

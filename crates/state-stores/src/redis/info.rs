@@ -18,6 +18,8 @@ pub(super) struct Replica {
     pub(super) is_online: bool,
     /// How many bytes of writes it has confirmed.
     pub(super) offset: u64,
+    /// How long ago, in seconds.
+    pub(super) lag_s: u64,
 }
 
 /// The value of a field.
@@ -62,6 +64,7 @@ impl Replica {
             },
             is_online: part("state")? == "online",
             offset: part("offset")?.parse().ok()?,
+            lag_s: part("lag")?.parse().ok()?,
         })
     }
 }
@@ -78,7 +81,10 @@ mod tests {
         let replication = Replication::parse(info).unwrap();
         assert_eq!(replication.offset, 9);
         let address = Address::Tcp { host: "10.0.0.1".to_owned(), port: 6380 };
-        assert_eq!(replication.replicas, [Replica { address, is_online: true, offset: 7 }]);
+        assert_eq!(
+            replication.replicas,
+            [Replica { address, is_online: true, offset: 7, lag_s: 1 }]
+        );
         assert_eq!(Replication::parse("role:slave\r\nmaster_repl_offset:9\r\n"), None);
     }
 }

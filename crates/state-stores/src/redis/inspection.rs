@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use redis::{Pipeline, ServerError, Value, cmd, from_redis_value};
+use redis::{Cmd, Pipeline, ServerError, Value, from_redis_value};
 use state::{Error, FailureKind, Result};
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -10,10 +10,10 @@ use uuid::Uuid;
 use super::{
     confirmed::Census,
     info,
-    line::Silence,
     node::Node,
     refusal::{Intent, Refusal},
     script,
+    slot::slot,
 };
 
 /// What there is to know about one server.
@@ -41,14 +41,13 @@ impl Inspection {
     ///
     /// If it cannot be reached, or does not permit what no operation can do without. What can be done without
     /// is missing from the result, and the log says so.
-    pub(super) async fn of(node: &Node, in_cluster: bool) -> Result<Inspection> {
-        check_rights(node, in_cluster).await?;
+    pub(super) async fn of(node: &Node, probe: &Probe) -> Result<Inspection> {
+        let rights = rights(node, probe).await?;
         let mut questions = Pipeline::new();
         questions.cmd("ROLE");
         questions.cmd("INFO").arg("replication");
         questions.cmd("WAIT").arg(0).arg(1);
         questions.cmd("SCAN").arg(0).arg("COUNT").arg(1);
-        questions.cmd("COMMAND").arg("INFO").arg("JSON.SET");
         questions.cmd("INFO").arg("persistence");
         questions.cmd("CLUSTER").arg("INFO");
         let len = questions.len();
@@ -57,9 +56,9 @@ impl Inspection {
         }
         let mut replies = node.ask_all(&questions).await.map_err(|it| it.error(Intent::Read))?;
         let configured = replies.split_off(len);
-        let [role, replication, wait, scan, json, persistence, cluster] =
-            <[Value; 7]>::try_from(replies).expect("one reply for each question");
-        if !in_cluster && is_shared(&cluster) {
+        let [role, replication, wait, scan, persistence, cluster] =
+            <[Value; 6]>::try_from(replies).expect("one reply for each question");
+        if !probe.is_named && is_shared(&cluster) {
             let message = format!(
                 "redis at {} has only a part of the keys of a cluster: set redisType to cluster",
                 node.address()
@@ -73,7 +72,7 @@ impl Inspection {
             replicas,
             can_wait: matches!(wait, Value::Int(_)),
             can_scan: !matches!(scan, Value::ServerError(_)),
-            has_json: has_command(&json),
+            has_json: rights == Rights::Enough { has_json: true },
         };
         inspection.report_gaps(node);
         Ok(inspection)
@@ -98,45 +97,26 @@ impl Inspection {
     }
 }
 
+/// What the user may do.
+#[derive(Debug, PartialEq, Eq)]
+enum Rights {
+    /// All that operations need, and documents or not.
+    Enough { has_json: bool },
+    /// Keys of other names than the application's are not permitted, so nothing more can be found out.
+    Untold,
+}
+
 /// Makes sure that the scripts can be run, with all that they need.
-async fn check_rights(node: &Node, in_cluster: bool) -> Result<()> {
+async fn rights(node: &Node, probe: &Probe) -> Result<Rights> {
     let server = node.address();
-    let name = format!("steadfast-rights-{}", Uuid::new_v4());
-    // In a cluster all keys have to be named, and be of this server; that is as much as can be found out.
-    let keys = if in_cluster { Vec::new() } else { vec![name.as_str()] };
-    let command = |by_text| {
-        script::RIGHTS.call(by_text, std::iter::empty(), keys.iter().map(|it| it.as_bytes()))
-    };
-    let by_text = match in_cluster {
-        true => {
-            let mut command = cmd("EVAL");
-            command.arg("return ''").arg(0);
-            command
+    let reply = node.ask(&probe.command(true)).await.map_err(|it| it.error(Intent::Read))?;
+    let (denied, documents): (String, u8) = match reply {
+        Value::ServerError(e) if probe.is_named && is_about_keys(&e) => {
+            debug!(%server, "what the user may do cannot be found out without a key to try it on");
+            return Ok(Rights::Untold);
         }
-        false => command(true),
-    };
-    let refused = |e: &ServerError, what: &str| {
-        let unknown = e.details().is_some_and(|it| it.contains("unknown command"));
-        let denied = e.code() == "NOPERM" || unknown;
-        let message = format!(
-            "redis at {server} does not permit {what}, which every operation needs: permit +@scripting to \
-             the user of redisUsername"
-        );
-        match Refusal::of(e, server, Intent::Read) {
-            _ if denied => Error::new(FailureKind::Unavailable, message),
-            Refusal::NotNow(e) | Refusal::Final(e) => e,
-            Refusal::NoScript | Refusal::Moved(_) | Refusal::Ask(_) => {
-                Error::new(FailureKind::Unavailable, message)
-            }
-        }
-    };
-    let ask = async |command| match node.ask(&command).await {
-        Ok(it) => Ok(it),
-        Err(it @ (Silence::NotSent(_) | Silence::Lost(_))) => Err(it.error(Intent::Read)),
-    };
-    let denied = match ask(by_text).await? {
-        Value::ServerError(e) => return Err(refused(&e, "EVAL")),
-        reply => from_redis_value::<String>(reply).unwrap_or_default(),
+        Value::ServerError(e) => return Err(without(&e, node, "EVAL")),
+        reply => from_redis_value(reply).unwrap_or_default(),
     };
     if !denied.is_empty() {
         let message = format!(
@@ -146,13 +126,66 @@ async fn check_rights(node: &Node, in_cluster: bool) -> Result<()> {
         );
         return Err(Error::new(FailureKind::Unavailable, message));
     }
-    if let Value::ServerError(e) = ask(command(false)).await?
-        && e.code() != "NOSCRIPT"
-    {
-        return Err(refused(&e, "EVALSHA"));
+    let reply = node.ask(&probe.command(false)).await.map_err(|it| it.error(Intent::Read))?;
+    match reply {
+        Value::ServerError(e) if e.code() != "NOSCRIPT" => Err(without(&e, node, "EVALSHA")),
+        _ => Ok(Rights::Enough { has_json: documents == 1 }),
     }
-    Ok(())
 }
+
+/// Why a server does not run scripts.
+fn without(e: &ServerError, node: &Node, command: &str) -> Error {
+    let is_unknown = e.details().is_some_and(|it| it.contains("unknown command"));
+    if e.code() != "NOPERM" && !is_unknown {
+        return Refusal::of(e, node.address(), Intent::Read).error();
+    }
+    let message = format!(
+        "redis at {} does not permit {command}, which every operation needs: permit +@scripting to the user of \
+         redisUsername",
+        node.address()
+    );
+    Error::new(FailureKind::Unavailable, message)
+}
+
+/// Whether it was the key that is not permitted, and not the command.
+fn is_about_keys(e: &ServerError) -> bool {
+    e.code() == "NOPERM" && e.details().is_some_and(|it| it.contains("key"))
+}
+
+/// A key that nobody uses, to try commands on.
+#[derive(Debug)]
+pub(super) struct Probe {
+    key: String,
+    /// Whether it has to be named as a key of the script, because it has to be on this server.
+    is_named: bool,
+}
+
+impl Probe {
+    /// For a server that has all keys.
+    pub(super) fn anywhere() -> Probe {
+        Probe { key: Probe::name(), is_named: false }
+    }
+
+    /// For a server of a cluster, which has the slots for which `is_here` says so.
+    pub(super) fn here(is_here: impl Fn(u16) -> bool) -> Probe {
+        let mut names = std::iter::repeat_with(Probe::name).take(NAMES_MAX);
+        let key = names.find(|it| is_here(slot(it))).unwrap_or_else(Probe::name);
+        Probe { key, is_named: true }
+    }
+
+    fn name() -> String {
+        format!("steadfast-rights-{}", Uuid::new_v4())
+    }
+
+    fn command(&self, by_text: bool) -> Cmd {
+        let key = std::slice::from_ref(&self.key);
+        let (keys, arguments) = if self.is_named { (key, &[][..]) } else { (&[][..], key) };
+        script::RIGHTS.call(by_text, keys, arguments)
+    }
+}
+
+/// How many names to try until one is in a slot of a server: one of a thousand servers has it nearly always.
+const NAMES_MAX: usize = 16_384;
 
 /// How replicas can be counted, and how many there are.
 fn census(role: &Value, replication: &Value) -> (Option<Census>, Option<u32>) {
@@ -166,11 +199,6 @@ fn census(role: &Value, replication: &Value) -> (Option<Census>, Option<u32>) {
 fn is_shared(cluster: &Value) -> bool {
     let text: String = from_redis_value(cluster.clone()).unwrap_or_default();
     info::field(&text, "cluster_size").and_then(|it| it.parse().ok()).is_some_and(|it: u32| it > 1)
-}
-
-/// Whether `COMMAND INFO` knows the command.
-fn has_command(reply: &Value) -> bool {
-    matches!(reply, Value::Array(it) if matches!(it.as_slice(), [Value::Array(_)]))
 }
 
 /// Name and value of each setting that the server tells.

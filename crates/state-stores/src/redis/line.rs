@@ -38,9 +38,11 @@ enum State {
     #[default]
     Closed,
     /// On its way. All who need it wait for the same one.
-    Opening(Shared<BoxFuture<'static, Result<Arc<Connection>, String>>>),
+    Opening(Opening),
     Open(Arc<Connection>),
 }
+
+type Opening = Shared<BoxFuture<'static, Result<Arc<Connection>, String>>>;
 
 /// Why there is no reply, in words for users.
 #[derive(Clone, Debug)]
@@ -69,13 +71,31 @@ impl Line {
     /// Sends one command. An error of the server's is a reply.
     pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, Silence> {
         let connection = self.connection().await?;
-        self.reply(&connection, connection.ask(command)).await
+        self.ask_on(&connection, command).await
     }
 
     /// Sends commands with nobody else's between them. One reply for each.
     pub(super) async fn ask_all(&self, commands: &Pipeline) -> Result<Vec<Value>, Silence> {
         let connection = self.connection().await?;
-        self.reply(&connection, connection.ask_all(commands)).await
+        self.ask_all_on(&connection, commands).await
+    }
+
+    /// As [`ask`](Line::ask), on the very connection that was used before.
+    pub(super) async fn ask_on(
+        &self,
+        connection: &Connection,
+        command: &Cmd,
+    ) -> Result<Value, Silence> {
+        self.reply(connection, connection.ask(command)).await
+    }
+
+    /// As [`ask_all`](Line::ask_all), on the very connection that was used before.
+    pub(super) async fn ask_all_on(
+        &self,
+        connection: &Connection,
+        commands: &Pipeline,
+    ) -> Result<Vec<Value>, Silence> {
+        self.reply(connection, connection.ask_all(commands)).await
     }
 
     /// Says that another server has taken the place of this one: what it does not answer soon, it will
@@ -89,29 +109,62 @@ impl Line {
         }
     }
 
-    async fn connection(&self) -> Result<Arc<Connection>, Silence> {
+    /// Uses another connection from now on, perhaps to another server behind the same name. Who waits on this
+    /// one still gets its reply.
+    pub(super) fn hang_up(&self) {
+        let mut state = self.state.lock();
+        if matches!(&*state, State::Open(_)) {
+            *state = State::Closed;
+        }
+    }
+
+    /// The connection that is open, or the next one.
+    pub(super) async fn connection(&self) -> Result<Arc<Connection>, Silence> {
         let opening = {
             let mut state = self.state.lock();
             match &*state {
-                State::Open(it) if !it.is_ended() => return Ok(it.clone()),
-                State::Opening(it) => it.clone(),
-                State::Open(_) | State::Closed => {
+                State::Open(it) if it.is_usable(self.connector.timing.reply) => {
+                    return Ok(it.clone());
+                }
+                // One that has come to an end while nobody waited for it is news of long ago.
+                State::Opening(it) if it.peek().is_none() => it.clone(),
+                State::Opening(_) | State::Open(_) | State::Closed => {
                     let opening = self.open().boxed().shared();
                     *state = State::Opening(opening.clone());
                     opening
                 }
             }
         };
-        let opened = opening.clone().await;
+        let opened = self.opened(opening.clone()).await;
         let mut state = self.state.lock();
         // The first to get here settles it for all.
         if matches!(&*state, State::Opening(it) if it.ptr_eq(&opening)) {
-            *state = match &opened {
-                Ok(it) => State::Open(it.clone()),
-                Err(_) => State::Closed,
-            };
+            match &opened {
+                Some(Ok(it)) => *state = State::Open(it.clone()),
+                Some(Err(_)) => *state = State::Closed,
+                // It goes on for those who still wait.
+                None => {}
+            }
         }
-        opened.map_err(Silence::NotSent)
+        let superseded =
+            || Err(format!("redis at {} was replaced by another server", self.address));
+        opened.unwrap_or_else(superseded).map_err(|message| {
+            self.connector.suspicion.notify_one();
+            Silence::NotSent(message)
+        })
+    }
+
+    /// Waits for the connection; `None` when another server has taken the place of this one.
+    async fn opened(&self, mut opening: Opening) -> Option<Result<Arc<Connection>, String>> {
+        loop {
+            if let Ok(opened) = timeout(SUSPICION, &mut opening).await {
+                return Some(opened);
+            }
+            self.connector.suspicion.notify_one();
+            if self.is_superseded.load(Relaxed) {
+                return None;
+            }
+        }
     }
 
     /// In a task of its own, so that it goes on if whoever asked for it gives up.
@@ -151,6 +204,7 @@ impl Line {
             }
         };
         replied.map_err(|e| {
+            self.connector.suspicion.notify_one();
             Silence::Lost(format!("the connection to redis at {} was lost: {e}", self.address))
         })
     }

@@ -70,10 +70,7 @@ async fn scan(
 
 fn parts(reply: Value, node: &Node) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
     if let Value::ServerError(error) = &reply {
-        return Err(match Refusal::of(error, node.address(), Intent::Read) {
-            Refusal::NotNow(e) | Refusal::Final(e) => e,
-            Refusal::NoScript | Refusal::Moved(_) | Refusal::Ask(_) => misunderstood(),
-        });
+        return Err(Refusal::of(error, node.address(), Intent::Read).error());
     }
     from_redis_value(reply).map_err(|_| misunderstood())
 }

@@ -52,6 +52,15 @@ impl Node {
 
     /// Says that another server has taken the place of this one.
     pub(super) fn supersede(&self) {
-        self.line.supersede();
+        self.lines().for_each(Line::supersede);
+    }
+
+    /// Uses other connections from now on, perhaps to another server behind the same name.
+    pub(super) fn hang_up(&self) {
+        self.lines().for_each(Line::hang_up);
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &Line> {
+        [&self.line].into_iter().chain(self.confirmations.get().map(Confirmations::line))
     }
 }

@@ -20,10 +20,16 @@ const KEY_LEN_MAX: usize = 2048;
 /// What makes a write strong, by what the servers tell: the least that any of them can do.
 pub(super) fn demand(settings: &Settings, inspections: &[Inspection]) -> Demand {
     Demand {
-        census: inspections.first().and_then(|it| it.census),
+        census: same(inspections.iter().map(|it| it.census)).flatten(),
         can_wait: inspections.iter().all(|it| it.can_wait),
         at_least: settings.strong_replicas,
     }
+}
+
+/// What all say, if they say the same.
+fn same<T: PartialEq>(mut all: impl Iterator<Item = T>) -> Option<T> {
+    let first = all.next()?;
+    all.all(|it| it == first).then_some(first)
 }
 
 /// What holds for all the servers together.
@@ -40,7 +46,7 @@ pub(super) fn capabilities(
         list: inspections.iter().all(|it| it.can_scan),
         transaction_len_max: Some(TRANSACTION_LEN_MAX),
         key_len_max: KEY_LEN_MAX,
-        exact_values: true,
+        exact_values: !inspections.iter().any(|it| it.has_json),
         consistency: Consistencies {
             strong_write: strong_write(demand, inspections),
             strong_read: Some("from the server that takes the writes".into()),

@@ -14,6 +14,8 @@ pub(super) enum Refusal {
     Moved(Address),
     /// Another server has the key, for this once.
     Ask(Address),
+    /// The server takes no writes because it is a replica now.
+    Demoted(Error),
     /// Certainly nothing was done, and it may work soon, perhaps with another server.
     NotNow(Error),
     /// No use in trying again.
@@ -48,6 +50,16 @@ impl Refusal {
         }
     }
 
+    /// The error, for those who do not send again.
+    pub(super) fn error(self) -> Error {
+        match self {
+            Refusal::Demoted(e) | Refusal::NotNow(e) | Refusal::Final(e) => e,
+            Refusal::NoScript | Refusal::Moved(_) | Refusal::Ask(_) => {
+                Error::new(FailureKind::Unavailable, "redis points to another server: try again")
+            }
+        }
+    }
+
     fn classify(code: &str, detail: &str, server: &Address, otherwise: FailureKind) -> Refusal {
         let say = |what: &str| format!("redis at {server} {what}");
         let not_now = |what| Refusal::NotNow(Error::new(FailureKind::Unavailable, say(what)));
@@ -64,7 +76,10 @@ impl Refusal {
             }
             "MASTERDOWN" => not_now("has lost the server that it follows"),
             "LOADING" => not_now("is loading its data: try again when it has"),
-            "READONLY" => not_now("is a replica, which takes no writes: is redisHost the primary?"),
+            "READONLY" => Refusal::Demoted(Error::new(
+                FailureKind::Unavailable,
+                say("is a replica, which takes no writes: is redisHost the primary?"),
+            )),
             "BUSY" => not_now("is busy with somebody's script: wait, or end that with SCRIPT KILL"),
             "NOREPLICAS" => not_now(
                 "takes no writes without replicas (min-replicas-to-write): start them, or wait for them",
@@ -83,6 +98,8 @@ impl Refusal {
             )),
             "ERR" if otherwise == FailureKind::Unavailable && is_denial(detail) => no(NO_RIGHT),
             _ => {
+                // What follows are keys and values.
+                let detail = detail.split(", with args").next().unwrap_or_default();
                 let detail: String = detail.chars().take(DETAIL_LEN_MAX).collect();
                 let message = say(&format!("reported an error: {code} {detail}"));
                 Refusal::Final(Error::new(otherwise, message))
@@ -159,7 +176,7 @@ mod tests {
         ];
         for line in refusals {
             let outcome = match refusal(line, Intent::Write) {
-                Refusal::NotNow(e) | Refusal::Final(e) => e.outcome(),
+                Refusal::Demoted(e) | Refusal::NotNow(e) | Refusal::Final(e) => e.outcome(),
                 other => panic!("{line}: {other:?}"),
             };
             assert_eq!(outcome, Outcome::NotApplied, "{line}");
@@ -184,12 +201,18 @@ mod tests {
             ("REFUSED ERR The user executing the script can't run this command", "permit"),
             ("REFUSED ERR ACL failure in script: User me has no permissions to run it", "permit"),
             ("REFUSED FANCY new", "FANCY new"),
+            (
+                "REFUSED ERR unknown command `X`, with args beginning with: `secret`",
+                "unknown command",
+            ),
         ] {
-            let (Refusal::NotNow(e) | Refusal::Final(e)) = refusal(line, Intent::Write) else {
+            let (Refusal::Demoted(e) | Refusal::NotNow(e) | Refusal::Final(e)) =
+                refusal(line, Intent::Write)
+            else {
                 panic!("{line}")
             };
             assert_eq!(e.outcome(), Outcome::NotApplied, "{line}");
-            assert!(e.to_string().contains(word), "{e}");
+            assert!(e.to_string().contains(word) && !e.to_string().contains("secret"), "{e}");
         }
     }
 

@@ -17,12 +17,14 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{address::Address, connector::Connector, info, node::Node, topology::Topology};
+use super::{
+    address::Address, connector::Connector, info, line::SUSPICION, node::Node, topology::Topology,
+};
 
 /// The replicas of each primary, looked at every second.
 ///
-/// A replica is chosen only if it has confirmed all that its primary had written by the look before. So
-/// what it tells was current at most three looks ago, which is within the five seconds of the contract.
+/// A replica is chosen only if it answers, and has confirmed all that its primary had written by the look before.
+/// So what it tells was current at most three looks ago, which is within the five seconds of the contract.
 #[derive(Debug)]
 pub(super) struct Replicas {
     chosen: Arc<RwLock<HashMap<Address, Vec<Arc<Node>>>>>,
@@ -32,6 +34,9 @@ pub(super) struct Replicas {
 }
 
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long ago a replica may have confirmed anything. It does so every second.
+const LAG_MAX_S: u64 = 2;
 
 /// What is known of a primary from the look before.
 struct Before {
@@ -46,6 +51,13 @@ impl Replicas {
         let mut watcher = JoinSet::new();
         watcher.spawn(watch(topology, connector, chosen.clone()));
         Replicas { chosen, turns: AtomicUsize::new(0), _watcher: watcher }
+    }
+
+    /// Leaves out a replica until it is looked at again.
+    pub(super) fn avoid(&self, replica: &Arc<Node>) {
+        for nodes in self.chosen.write().values_mut() {
+            nodes.retain(|it| !Arc::ptr_eq(it, replica));
+        }
     }
 
     /// One of the replicas of this primary, in turn; `None` if none is fit.
@@ -75,19 +87,22 @@ async fn watch(
             let Some(replication) = look else { continue };
             let last = before.remove(primary.address());
             let mut nodes = HashMap::new();
-            let mut fit_here = Vec::new();
+            let mut candidates: Vec<Arc<Node>> = Vec::new();
             for replica in replication.replicas {
                 let known = last.as_ref().and_then(|it| it.nodes.get(&replica.address).cloned());
                 let node = known.unwrap_or_else(|| {
                     Arc::new(Node::new(replica.address.clone(), connector.clone()))
                 });
                 let has_caught_up = last.as_ref().is_some_and(|it| replica.offset >= it.offset);
-                if replica.is_online && has_caught_up {
-                    fit_here.push(node.clone());
+                if replica.is_online && replica.lag_s <= LAG_MAX_S && has_caught_up {
+                    candidates.push(node.clone());
                 }
                 nodes.insert(replica.address, node);
             }
-            fit.insert(primary.address().clone(), fit_here);
+            let answers = join_all(candidates.iter().map(|it| answers(it))).await;
+            let answering =
+                candidates.into_iter().zip(answers).filter_map(|(it, is)| is.then_some(it));
+            fit.insert(primary.address().clone(), answering.collect());
             let offset = replication.offset;
             next.insert(primary.address().clone(), Before { offset, nodes });
         }
@@ -101,4 +116,13 @@ async fn look(primary: &Node) -> Option<info::Replication> {
     command.arg("replication");
     let reply = timeout(INTERVAL, primary.ask(&command)).await.ok()?.ok()?;
     info::Replication::parse(&from_redis_value::<String>(reply).ok()?)
+}
+
+/// Whether a replica can be reached from here, and follows a primary that it hears from.
+async fn answers(replica: &Node) -> bool {
+    let mut command = cmd("INFO");
+    command.arg("replication");
+    let Ok(Ok(reply)) = timeout(SUSPICION, replica.ask(&command)).await else { return false };
+    let text: String = from_redis_value(reply).unwrap_or_default();
+    info::field(&text, "master_link_status") == Some("up")
 }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, cmd};
+use redis::Cmd;
 
 /// A script, and the name that a server which has seen it knows it by.
 #[derive(Debug)]
@@ -31,23 +31,31 @@ pub(super) static RIGHTS: Script = Script {
 
 impl Script {
     /// Calls it by its digest, for servers that have it, or by its text, after which they do.
-    pub(super) fn call<'a>(
+    pub(super) fn call<K: AsRef<str>, A: AsRef<[u8]>>(
         &self,
         by_text: bool,
-        keys: impl ExactSizeIterator<Item = &'a str>,
-        arguments: impl Iterator<Item = &'a [u8]>,
+        keys: &[K],
+        arguments: &[A],
     ) -> Cmd {
-        let mut command = match by_text {
-            true => cmd("EVAL"),
-            false => cmd("EVALSHA"),
+        let (name, script) = match by_text {
+            true => ("EVAL", self.text),
+            false => ("EVALSHA", self.digest.as_str()),
         };
-        command.arg(if by_text { self.text } else { &self.digest }).arg(keys.len());
+        let key_bytes: usize = keys.iter().map(|it| it.as_ref().len()).sum();
+        let argument_bytes: usize = arguments.iter().map(|it| it.as_ref().len()).sum();
+        let bytes = name.len() + script.len() + COUNT_LEN_MAX + key_bytes + argument_bytes;
+        // At its size at once: it is made for every operation.
+        let mut command = Cmd::with_capacity(3 + keys.len() + arguments.len(), bytes);
+        command.arg(name).arg(script).arg(keys.len());
         for key in keys {
-            command.arg(key);
+            command.arg(key.as_ref());
         }
         for argument in arguments {
-            command.arg(argument);
+            command.arg(argument.as_ref());
         }
         command
     }
 }
+
+/// Digits of the number of keys.
+const COUNT_LEN_MAX: usize = 5;

@@ -1,48 +1,65 @@
 //! Sentinels: they know which server takes the writes, and tell when that changes.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures::StreamExt;
-use parking_lot::{Mutex, RwLock};
+use futures::{StreamExt, stream::FuturesUnordered};
+use parking_lot::RwLock;
 use redis::{Value, cmd, from_redis_value};
 use state::{Error, FailureKind, Result};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{
     address::Address,
     connector::{Connector, Greeting},
     line::{Line, Silence},
     node::Node,
-    renewal::Renewal,
+    renewal::{Renewal, Trouble},
 };
 
 #[derive(Debug)]
 pub(super) struct Sentinel {
     shared: Arc<Shared>,
-    /// Ends with this.
+    /// End with this.
     _watchers: JoinSet<()>,
 }
 
 #[derive(Debug)]
 struct Shared {
     group: String,
-    /// The one that has answered last is first.
-    sentinels: Mutex<Vec<Arc<Line>>>,
+    sentinels: Vec<Line>,
     to_primary: Connector,
-    primary: RwLock<Arc<Node>>,
+    primary: RwLock<Current>,
     renewal: Renewal,
+    trouble: Trouble,
+}
+
+/// The primary, and the number of the election that made it one.
+#[derive(Debug)]
+struct Current {
+    node: Arc<Node>,
+    epoch: u64,
+}
+
+/// What a sentinel says.
+#[derive(Debug, PartialEq, Eq)]
+struct View {
+    address: Address,
+    epoch: u64,
 }
 
 const SWITCH: &str = "+switch-master";
 
-/// How long one sentinel may take before the next is asked.
+/// How long sentinels may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The pause before sentinels are asked again by a watcher.
+/// How long to wait for others after the first answer: they may know of a newer election.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// The pause before a sentinel is listened to again.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Sentinel {
@@ -57,29 +74,31 @@ impl Sentinel {
         to_sentinels: Connector,
         to_data: Connector,
     ) -> Result<Sentinel> {
-        let lines =
-            sentinels.iter().map(|it| Arc::new(Line::new(it.clone(), to_sentinels.clone())));
-        let lines: Vec<_> = lines.collect();
-        let to_primary = to_data.greeting(Greeting::IsPrimary);
-        let (first, address) = ask_any(&lines, group)
+        let sentinels = sentinels.into_iter().map(|it| Line::new(it, to_sentinels.clone()));
+        let sentinels: Vec<Line> = sentinels.collect();
+        let View { address, epoch } = ask_all(&sentinels, group)
             .await
             .map_err(|message| Error::new(FailureKind::Unavailable, message))?;
+        let to_primary = to_data.greeting(Greeting::IsPrimary);
+        let node = Arc::new(Node::new(address, to_primary.clone()));
         let shared = Arc::new(Shared {
             group: group.to_owned(),
-            sentinels: Mutex::new(lines),
-            primary: RwLock::new(Arc::new(Node::new(address, to_primary.clone()))),
+            sentinels,
             to_primary,
+            primary: RwLock::new(Current { node, epoch }),
             renewal: Renewal::default(),
+            trouble: Trouble::default(),
         });
-        shared.prefer(first);
         let mut watchers = JoinSet::new();
         watchers.spawn(shared.clone().follow_suspicions());
-        watchers.spawn(shared.clone().follow_switches(to_sentinels));
+        for number in 0..shared.sentinels.len() {
+            watchers.spawn(shared.clone().follow_switches(number));
+        }
         Ok(Sentinel { shared, _watchers: watchers })
     }
 
     pub(super) fn primary(&self) -> Arc<Node> {
-        self.shared.primary.read().clone()
+        self.shared.primary.read().node.clone()
     }
 
     pub(super) async fn renew(&self) {
@@ -89,32 +108,30 @@ impl Sentinel {
 
 impl Shared {
     async fn renew(&self) {
-        self.renewal
-            .run(async {
-                let lines = self.sentinels.lock().clone();
-                match ask_any(&lines, &self.group).await {
-                    Ok((which, address)) => {
-                        self.prefer(which);
-                        self.switch(address);
-                    }
-                    Err(message) => warn!(error = message, "cannot find out who the primary is"),
-                }
-            })
-            .await;
+        self.renewal.run(self.look()).await;
     }
 
-    fn prefer(&self, which: usize) {
-        self.sentinels.lock()[..=which].rotate_right(1);
+    async fn look(&self) {
+        let view = ask_all(&self.sentinels, &self.group).await;
+        self.trouble.note(view.as_ref().err(), "cannot find out who the primary is");
+        if let Ok(view) = view {
+            self.adopt(view);
+        }
     }
 
-    fn switch(&self, address: Address) {
+    /// Believes a view, unless it is older than what is known: a sentinel that was cut off from the others still
+    /// names the primary of before.
+    fn adopt(&self, view: View) {
         let mut primary = self.primary.write();
-        if *primary.address() == address {
+        if view.epoch < primary.epoch {
             return;
         }
-        info!(from = %primary.address(), to = %address, "redis has another primary");
-        let node = Arc::new(Node::new(address, self.to_primary.clone()));
-        std::mem::replace(&mut *primary, node).supersede();
+        primary.epoch = view.epoch;
+        if *primary.node.address() != view.address {
+            info!(from = %primary.node.address(), to = %view.address, "redis has another primary");
+            let node = Arc::new(Node::new(view.address, self.to_primary.clone()));
+            std::mem::replace(&mut primary.node, node).supersede();
+        }
     }
 
     /// Asks again when the primary is slow to answer.
@@ -126,56 +143,85 @@ impl Shared {
         }
     }
 
-    /// Listens to one sentinel after the other, for as long as each lives.
-    async fn follow_switches(self: Arc<Shared>, to_sentinels: Connector) {
+    /// Listens to one sentinel for as long as it lives, and again when it is back.
+    async fn follow_switches(self: Arc<Shared>, number: usize) {
+        let Line { address, connector, .. } = &self.sentinels[number];
         loop {
-            let addresses: Vec<_> =
-                self.sentinels.lock().iter().map(|it| it.address.clone()).collect();
-            for address in addresses {
-                if let Ok(messages) = to_sentinels.subscribe(&address, SWITCH).await {
-                    // What was said before anybody listened.
-                    self.renew().await;
-                    let mut messages = messages.into_on_message();
-                    while let Some(message) = messages.next().await {
-                        self.hear(&message.get_payload::<String>().unwrap_or_default());
-                    }
+            if let Ok(messages) = connector.subscribe(address, SWITCH).await {
+                let mut messages = messages.into_on_message();
+                // What was said before anybody listened, and then whenever something is.
+                self.renewal.run_anew(self.look()).await;
+                while messages.next().await.is_some() {
+                    self.renewal.run_anew(self.look()).await;
                 }
             }
             sleep(PAUSE).await;
         }
     }
+}
 
-    /// Takes in `GROUP OLD-HOST OLD-PORT NEW-HOST NEW-PORT`.
-    fn hear(&self, message: &str) {
-        let words: Vec<&str> = message.split(' ').collect();
-        if let [group, _, _, host, port] = words.as_slice()
-            && *group == self.group
-            && let Ok(port) = port.parse()
-        {
-            self.switch(Address::Tcp { host: (*host).to_owned(), port });
+/// Asks all sentinels, and believes the one that knows of the newest election.
+async fn ask_all(sentinels: &[Line], group: &str) -> Result<View, String> {
+    let mut asked: FuturesUnordered<_> = sentinels.iter().map(|it| ask(it, group)).collect();
+    let (mut best, mut troubles) = (None::<View>, Vec::new());
+    loop {
+        let patience = if best.is_some() { GRACE } else { PATIENCE };
+        match timeout(patience, asked.next()).await {
+            Ok(Some(Ok(view))) => {
+                if best.as_ref().is_none_or(|it| it.epoch < view.epoch) {
+                    best = Some(view);
+                }
+            }
+            Ok(Some(Err(trouble))) => troubles.push(trouble),
+            Ok(None) | Err(_) => break,
         }
+    }
+    best.ok_or_else(|| match troubles.as_slice() {
+        [] => format!("no sentinel gave an answer within {PATIENCE:?}"),
+        _ => troubles.join("; "),
+    })
+}
+
+async fn ask(sentinel: &Line, group: &str) -> Result<View, String> {
+    let address = &sentinel.address;
+    let mut command = cmd("SENTINEL");
+    command.arg("MASTER").arg(group);
+    match sentinel.ask(&command).await {
+        Err(Silence::NotSent(message) | Silence::Lost(message)) => Err(message),
+        Ok(Value::ServerError(e))
+            if e.details().is_some_and(|it| it.contains("No such master")) =>
+        {
+            Err(format!("sentinel {address} monitors no {group:?}: check sentinelMasterName"))
+        }
+        Ok(reply) => View::parse(reply)
+            .ok_or_else(|| format!("{address} gave no answer of a sentinel: check redisHost")),
     }
 }
 
-/// The first answer: who gave it, and the address of the primary.
-async fn ask_any(sentinels: &[Arc<Line>], group: &str) -> Result<(usize, Address), String> {
-    let mut command = cmd("SENTINEL");
-    command.arg("GET-MASTER-ADDR-BY-NAME").arg(group);
-    let mut troubles = Vec::new();
-    for (i, sentinel) in sentinels.iter().enumerate() {
-        let address = &sentinel.address;
-        let trouble = match timeout(PATIENCE, sentinel.ask(&command)).await {
-            Err(_) => format!("sentinel {address} gave no answer within {PATIENCE:?}"),
-            Ok(Err(Silence::NotSent(message) | Silence::Lost(message))) => message,
-            Ok(Ok(Value::Nil)) => {
-                format!("sentinel {address} monitors no {group:?}: check sentinelMasterName")
-            }
-            Ok(Ok(reply)) => match from_redis_value::<(String, u16)>(reply) {
-                Ok((host, port)) => return Ok((i, Address::Tcp { host, port })),
-                Err(e) => format!("sentinel {address} gave another answer than an address: {e}"),
+impl View {
+    fn parse(reply: Value) -> Option<View> {
+        let told: HashMap<String, String> = from_redis_value(reply).ok()?;
+        Some(View {
+            address: Address::Tcp {
+                host: told.get("ip")?.clone(),
+                port: told.get("port")?.parse().ok()?,
             },
-        };
-        troubles.push(trouble);
+            epoch: told.get("config-epoch")?.parse().ok()?,
+        })
     }
-    Err(troubles.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentinel_tells_the_primary_and_its_election() {
+        let text = |it: &str| Value::BulkString(it.as_bytes().to_vec());
+        let words = ["name", "m", "ip", "10.0.0.1", "port", "6380", "config-epoch", "7"];
+        let view = View::parse(Value::Array(words.map(text).to_vec())).unwrap();
+        let address = Address::Tcp { host: "10.0.0.1".to_owned(), port: 6380 };
+        assert_eq!(view, View { address, epoch: 7 });
+        assert_eq!(View::parse(Value::Nil), None);
+    }
 }

@@ -137,7 +137,7 @@ const RETRIES: u32 = 3;
 const PAUSE_MAX: Duration = Duration::from_millis(512);
 
 /// Differs from Dapr: it has 2 s, which its client cuts to the maximum of 512 ms.
-const PAUSE_MIN: Duration = Duration::from_millis(8);
+const PAUSE_MIN: Duration = Duration::from_millis(50);
 
 /// "No time-out", which no request should have: far longer than anybody waits.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
@@ -250,8 +250,7 @@ fn addresses(hosts: &str, port: Option<u16>) -> Result<Vec<Address>> {
     }
     let parse = |host: &str| {
         let host = host.trim();
-        let (name, own) = Address::split(host)
-            .ok_or_else(|| invalid(format!("redisHost: {host:?} is not of the form host:port")))?;
+        let (name, own) = Address::split(host).ok_or_else(|| invalid(NO_ADDRESS.to_owned()))?;
         match (own, port) {
             (Some(own), Some(port)) if own != port => Err(invalid(format!(
                 "redisHost has port {own} and redisPort is {port}: remove one of them"
@@ -261,6 +260,10 @@ fn addresses(hosts: &str, port: Option<u16>) -> Result<Vec<Address>> {
     };
     hosts.split(',').filter(|it| !it.trim().is_empty()).map(parse).collect()
 }
+
+/// Without what was written there, which may be a URL with a password.
+const NO_ADDRESS: &str = "redisHost must be host:port, not a URL: user, password, database and TLS have fields of their \
+                          own, redisUsername, redisPassword, redisDB and enableTLS";
 
 fn tls(fields: &Fields) -> Result<Option<Tls>> {
     let enabled = switch("enableTLS", &fields.enable_tls)?;
@@ -313,8 +316,13 @@ fn timing(fields: &Fields) -> Result<Timing> {
     // In Dapr the older name means nanoseconds, and the shortest pause in spite of what it says.
     let legacy: Option<u64> = number("maxRetryBackoff", &fields.legacy_retry_pause)?;
     let legacy = legacy.map_or(PAUSE_MIN, Duration::from_nanos);
-    let longest = time("redisMaxRetryInterval", &fields.retry_pause_max, PAUSE_MAX)?;
-    let shortest = time("redisMinRetryInterval", &fields.retry_pause_min, legacy)?;
+    let pause = |name: &str, text: &Option<String>, default: Duration| {
+        let pause = time(name, text, default)?;
+        // A negative pause is none.
+        Ok::<_, Error>(if pause == NEVER { Duration::ZERO } else { pause })
+    };
+    let longest = pause("redisMaxRetryInterval", &fields.retry_pause_max, PAUSE_MAX)?;
+    let shortest = pause("redisMinRetryInterval", &fields.retry_pause_min, legacy)?;
     Ok(Timing {
         connect: time("dialTimeout", &fields.dial_timeout, DIAL_TIMEOUT)?,
         reply,

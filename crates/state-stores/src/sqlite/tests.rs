@@ -1,7 +1,7 @@
 use std::{error::Error as _, fs, path::Path, time::Instant};
 
 use rusqlite::OpenFlags;
-use state::{Format, Outcome, Precondition};
+use state::{Format, Outcome, Precondition, Ttl};
 use tempfile::TempDir;
 
 use super::*;
@@ -20,7 +20,7 @@ fn key(text: &str) -> Key {
 
 fn put(name: &str, value: &str) -> Write {
     let value = Bytes::copy_from_slice(value.as_bytes());
-    Write::new(key(name), Change::Put { value, format: Format::Json, ttl: None })
+    Write::new(key(name), Change::Put { value, format: Format::Json, ttl: Ttl::Unsaid })
 }
 
 async fn value(store: &SqliteStore, name: &str) -> Option<Bytes> {
@@ -80,7 +80,7 @@ async fn what_is_written_is_as_dapr_reads_it() {
     let path = folder.path().join("ours.db");
     let store = open_file(&path).await.unwrap();
     let etag = store.write(&put("json", "{\"a\": 1}")).await.unwrap().etag.unwrap();
-    let ttl = Some(Duration::from_secs(60));
+    let ttl = Ttl::After(Duration::from_secs(60));
     let change = Change::Put { value: Bytes::from_static(&[0, 255]), format: Format::Opaque, ttl };
     store.write(&Write::new(key("bytes"), change)).await.unwrap();
     let database = other(&path);
@@ -288,6 +288,10 @@ async fn expired_rows_are_removed_and_the_thread_ends_with_the_store() {
     assert_eq!(rows(), 3, "the expired row is gone, the others are not");
     let weak = store.committer.downgrade();
     drop(store);
+    // It may not have heard yet that its last sweep is done.
+    while Committer::upgrade(&weak).is_some() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert!(Committer::upgrade(&weak).is_none(), "the sweeper does not keep the writer alive");
 }
 

@@ -154,7 +154,7 @@ impl Row<'_> {
             is_binary: text.is_none(),
             value: text.map_or_else(|| STANDARD.encode(value).into(), Into::into),
             etag: Uuid::new_v4().to_string(),
-            ttl_s: ttl.map(|it| it.as_secs().try_into().unwrap_or(i64::MAX)),
+            ttl_s: ttl.duration().map(|it| it.as_secs().try_into().unwrap_or(i64::MAX)),
         }
     }
 }

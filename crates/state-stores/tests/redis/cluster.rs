@@ -112,6 +112,82 @@ async fn a_slot_that_moves_can_be_read_and_written_all_the_time() {
 }
 
 #[tokio::test]
+async fn a_strong_write_to_a_slot_that_moves_waits_for_the_replicas_there() {
+    let cluster = Cluster::start(3, 1, &Options::default()).await.unwrap();
+    let store = store(&cluster, &[]).await;
+    let slot = cluster.slot_of("{tag}").await.unwrap();
+    let source = cluster.primary_of(slot).await.unwrap();
+    let others = cluster.nodes()[..3].iter();
+    let target = others.clone().find(|it| it.address() != source.address()).unwrap();
+    let migration = cluster.migrate(slot, target).await.unwrap();
+    store.write(&strong(put("{tag}new", "1"))).await.unwrap();
+    let there = cluster.slot_of("{tag}").await.unwrap();
+    assert_eq!(there, slot);
+    let of_target = (0..16384).step_by(50);
+    let mut replicas = Vec::new();
+    for slot in of_target {
+        if cluster.primary_of(slot).await.unwrap().address() == target.address() {
+            replicas = cluster.replicas_of(slot).await.unwrap();
+            break;
+        }
+    }
+    replicas[0].process().pause().unwrap();
+    let error = store.write(&strong(put("{tag}new", "2"))).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+    assert!(error.to_string().contains("0 of 1 replicas"), "{error}");
+    replicas[0].process().resume().unwrap();
+    serves_again(&store, &strong(put("{tag}new", "3"))).await;
+    migration.complete().await.unwrap();
+    assert_eq!(value(&store, "{tag}new").await, "3");
+}
+
+#[tokio::test]
+async fn an_eventual_read_does_not_miss_a_key_that_is_on_its_way() {
+    let cluster = Cluster::start(3, 1, &Options::default()).await.unwrap();
+    let store = store(&cluster, &[("readFrom", "replica")]).await;
+    let names: Vec<String> = (0..10).map(|it| format!("{{tag}}{it}")).collect();
+    for name in &names {
+        store.write(&put(name, "1")).await.unwrap();
+    }
+    let slot = cluster.slot_of("{tag}").await.unwrap();
+    let source = cluster.primary_of(slot).await.unwrap();
+    let replica = cluster.replicas_of(slot).await.unwrap()[0];
+    within(Duration::from_secs(10), "replicas are read", async || {
+        let _ = store.get(&Read::new(key(&names[0]))).await;
+        crate::support::calls(replica, "evalsha").await > 0
+    })
+    .await;
+    let target = cluster.nodes()[..3].iter().find(|it| it.address() != source.address()).unwrap();
+    let migration = cluster.migrate(slot, target).await.unwrap();
+    migration.move_keys(5).await.unwrap();
+    let reads: Vec<Read> = names.iter().map(|it| Read::new(key(it))).collect();
+    for _ in 0..10 {
+        for item in store.get_many(&reads).await {
+            assert!(item.unwrap().is_some());
+        }
+    }
+    migration.complete().await.unwrap();
+}
+
+#[tokio::test]
+async fn rights_are_checked_on_every_server_of_a_cluster() {
+    let cluster = Cluster::start(3, 0, &Options::default()).await.unwrap();
+    for node in cluster.nodes() {
+        let user = ["ACL", "SETUSER", "app", "on", ">secret", "~*", "+@all"];
+        crate::support::arrange(node, &[&user]).await;
+    }
+    let last = &cluster.nodes()[2];
+    crate::support::arrange(last, &[&["ACL", "SETUSER", "app", "-persist"]]).await;
+    let address = cluster.addresses()[0].to_string();
+    let login = [("redisUsername", "app"), ("redisPassword", "secret")];
+    let all = [&[("redisHost", address.as_str()), ("redisType", "cluster")][..], &login].concat();
+    let error = try_open(&all).await.unwrap_err();
+    assert!(error.to_string().contains("permit +persist"), "{error}");
+    crate::support::arrange(last, &[&["ACL", "SETUSER", "app", "+persist"]]).await;
+    try_open(&all).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_primary_that_dies_is_replaced_without_a_restart() {
     let cluster = Cluster::start(3, 1, &Options::default().durable()).await.unwrap();
     let store = store(&cluster, &[]).await;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, env, sync::Arc};
 
 use real_servers::redis::{Options, Redis};
-use state::{Change, Format, Metadata, Precondition, Store, Write};
+use state::{Change, Format, Metadata, Precondition, Store, Ttl, Write};
 
 use crate::support::{arrange, delete, etag, fields, get, key, matches, open, put, value};
 
@@ -69,9 +69,37 @@ async fn what_a_document_would_change_is_stored_as_bytes() {
     // Without the content type, and for what is not JSON, it is bytes as well.
     store.write(&put("k", "{}")).await.unwrap();
     assert_eq!(fields(&server, "k").await[0].1, "{}");
-    let opaque = Change::Put { value: "{".into(), format: Format::Opaque, ttl: None };
+    let opaque = Change::Put { value: "{".into(), format: Format::Opaque, ttl: Ttl::Unsaid };
     store.write(&json(Write::new(key("k"), opaque))).await.unwrap();
     assert_eq!(value(&store, "k").await, "{");
+}
+
+#[tokio::test]
+async fn what_the_module_does_not_take_is_stored_whole_all_the_same() {
+    let Some((server, store)) = server().await else { return };
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    for depth in [100, 101, 126, 127, 500] {
+        store.write(&put("k", "\"old\"")).await.unwrap();
+        store.write(&json(put("k", &deep(depth)))).await.unwrap();
+        assert_eq!(value(&store, "k").await, deep(depth));
+        let both = [put("a", &depth.to_string()), json(put("k", &deep(depth)))];
+        store.transact(&both).await.unwrap();
+        assert_eq!(value(&store, "a").await, depth.to_string());
+    }
+    // A user who may not write documents, and one from whom that right is taken later.
+    arrange(&server, &[&["ACL", "SETUSER", "app", "on", ">secret", "~*", "+@all", "-json.set"]])
+        .await;
+    let login = [("redisUsername", "app"), ("redisPassword", "secret")];
+    let without = open(server.address(), &login).await;
+    without.write(&json(put("k", "{}"))).await.unwrap();
+    assert_eq!(fields(&server, "k").await[0].1, "{}");
+    arrange(&server, &[&["ACL", "SETUSER", "app", "+json.set"]]).await;
+    let store = open(server.address(), &login).await;
+    store.write(&json(put("k", "{}"))).await.unwrap();
+    arrange(&server, &[&["ACL", "SETUSER", "app", "-json.set"]]).await;
+    let etag = etag(&store, "k").await;
+    store.transact(&[put("a", "1"), json(put("k", "[1]")).when(matches(&etag))]).await.unwrap();
+    assert_eq!(value(&store, "k").await, "[1]");
 }
 
 #[tokio::test]

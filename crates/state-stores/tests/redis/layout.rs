@@ -178,6 +178,13 @@ async fn lifetimes_are_those_of_redis_and_a_write_without_one_ends_them() {
     default.write(&put("k", "3")).await.unwrap();
     let expires = left("k").await;
     assert!(expires > 50_000 && expires <= 60_000, "{expires}");
+    // Who says "never" gets it, whatever the default is.
+    let mut write = put("k", "4");
+    if let state::Change::Put { ttl, .. } = &mut write.change {
+        *ttl = state::Ttl::Never;
+    }
+    default.write(&write).await.unwrap();
+    assert_eq!(left("k").await, -1);
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use fault_proxy::{AtMark, Direction, Fault, Proxy};
 use real_servers::redis::{Options, Redis};
 use state::{FailureKind, Outcome, Precondition, Store, Write};
 
+use tokio::time::timeout;
+
 use crate::support::{
     delete, get, kind, matches, open, outcome, put, serves_again, strong, try_get, try_open, value,
     within,
@@ -189,10 +191,27 @@ async fn a_server_that_stands_still_leaves_writes_unknown_and_serves_when_it_goe
     server.process().pause().unwrap();
     let answer = far.write(&put("k", "new")).await.unwrap_err();
     assert_eq!(answer.outcome(), Outcome::Unknown, "{answer}");
-    assert!(answer.to_string().contains("no answer within 2."), "{answer}");
+    assert!(answer.to_string().contains("gave no answer within"), "{answer}");
     server.process().resume().unwrap();
     serves_again(&far, &put("k", "newer")).await;
     assert_eq!(value(&far, "k").await, "newer");
+}
+
+#[tokio::test]
+async fn clients_that_give_up_early_do_not_keep_a_dead_connection_alive() {
+    let Chain { server: _server, proxy, far, near: _near } = chain().await;
+    proxy.set(Fault::Blackhole { direction: Direction::Both });
+    // Each waits for a shorter time than the store would.
+    let write = put("k", "new");
+    let impatient = || timeout(Duration::from_millis(700), far.write(&write));
+    let accepted = proxy.counts().accepted;
+    within(Duration::from_secs(10), "another connection", async || {
+        assert!(impatient().await.is_err() || proxy.counts().accepted > accepted);
+        proxy.counts().accepted > accepted
+    })
+    .await;
+    proxy.heal();
+    serves_again(&far, &put("other", "2")).await;
 }
 
 #[tokio::test]
@@ -240,10 +259,13 @@ async fn requests_beyond_what_may_wait_are_refused_at_once() {
         let error = task.await.unwrap().unwrap_err();
         match kind(&error) {
             FailureKind::Overloaded => refused += 1,
-            other => assert_eq!(other, FailureKind::Lost, "{error}"),
+            // Those who came so late that the connection was given up were not sent.
+            other => {
+                assert!(matches!(other, FailureKind::Lost | FailureKind::Unavailable), "{error}")
+            }
         }
     }
-    assert_eq!(refused, 5000 - 4096);
+    assert!(refused > 0 && refused <= 5000 - 4096, "{refused}");
     server.process().resume().unwrap();
     serves_again(&far, &put("k", "newer")).await;
 }

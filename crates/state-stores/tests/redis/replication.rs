@@ -1,9 +1,14 @@
 //! Replicas: what strong writes wait for, and what eventual reads may see.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use real_servers::redis::{Options, Redis, Replicated};
 use state::{Consistency, Outcome, Read, Store};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{
     arrange, calls, delete, get, key, matches, open, outcome, put, strong, value, within,
@@ -164,6 +169,43 @@ async fn a_replica_that_is_cut_off_is_not_read_for_long() {
     for _ in 0..20 {
         assert_eq!(eventually(&store, "k").await.as_deref(), Some("new"));
     }
+}
+
+/// Passes connections on to whichever server it is told of, as a name or a virtual address does.
+async fn name_for(target: Arc<Mutex<SocketAddr>>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let target = *target.lock().unwrap();
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(target).await?;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_name_that_stands_for_another_server_after_a_failover_is_looked_up_again() {
+    let group = Replicated::start(1, &Options::default()).await.unwrap();
+    let (first, second) = (group.primary(), &group.replicas()[0]);
+    let target = Arc::new(Mutex::new(first.address()));
+    let store = open(name_for(target.clone()).await, &[]).await;
+    store.write(&put("k", "1")).await.unwrap();
+    store.write(&strong(put("k", "2"))).await.unwrap();
+    // The first goes on to answer, as a replica.
+    *target.lock().unwrap() = second.address();
+    arrange(second, &[&["REPLICAOF", "NO", "ONE"]]).await;
+    let port = second.address().port().to_string();
+    arrange(first, &[&["REPLICAOF", "127.0.0.1", &port]]).await;
+    // It counts what it was sent as a replica, too.
+    arrange(second, &[&["CONFIG", "RESETSTAT"]]).await;
+    store.write(&put("k", "3")).await.unwrap();
+    store.write(&strong(put("k", "4"))).await.unwrap();
+    assert_eq!(value(&store, "k").await, "4");
+    assert_eq!(calls(second, "hset").await, 2);
 }
 
 #[tokio::test]

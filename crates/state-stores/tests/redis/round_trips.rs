@@ -2,18 +2,40 @@
 
 use std::time::Duration;
 
-use real_servers::redis::{Options, Redis};
+use real_servers::redis::{Client, Options, Redis};
 use state::{Read, Write};
+use tokio::net::UnixStream;
 
-use crate::support::{arrange, calls, delete, expiring, get, key, matches, open, put};
+use crate::support::{arrange, delete, expiring, get, key, matches, open, put, strong};
 
-/// Commands that came over a connection: what scripts run in turn does not count.
-async fn commands(server: &Redis) -> u64 {
-    let mut all = 0;
-    for name in ["evalsha", "eval", "wait", "role", "expire", "script|load"] {
-        all += calls(server, name).await;
+/// Everything that a server is asked over connections, in order; what scripts ask in turn does not count.
+struct Monitor(Client<UnixStream>);
+
+impl Monitor {
+    async fn start(server: &Redis) -> Monitor {
+        let mut client = server.client().await.unwrap();
+        client.ask(&["MONITOR"]).await.unwrap().ok().unwrap();
+        Monitor(client)
     }
-    all
+
+    /// What came until now: the names of commands, in lower case.
+    async fn commands(&mut self, server: &Redis) -> Vec<String> {
+        // It comes last.
+        server.command(&["ECHO", "end"]).await.unwrap();
+        let mut commands = Vec::new();
+        loop {
+            // `1700000000.123456 [0 127.0.0.1:5000] "GET" "k"`, and `[0 lua]` for scripts
+            let line = self.0.reply().await.unwrap().text().unwrap();
+            let (from, rest) = line.split_once("] ").unwrap();
+            let command = rest.split('"').nth(1).unwrap().to_lowercase();
+            if command == "echo" {
+                return commands;
+            }
+            if !from.ends_with(" lua") {
+                commands.push(command);
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -23,20 +45,23 @@ async fn every_operation_is_one_command() {
     // The server learns the scripts.
     store.write(&put("k", "1")).await.unwrap();
     get(&store, "k").await.unwrap();
-    arrange(&server, &[&["CONFIG", "RESETSTAT"]]).await;
 
+    let mut monitor = Monitor::start(&server).await;
     store.write(&expiring("k", "1", Duration::from_secs(60))).await.unwrap();
-    assert_eq!((commands(&server).await, calls(&server, "evalsha").await), (1, 1), "save with TTL");
+    assert_eq!(monitor.commands(&server).await, ["evalsha"], "save with TTL");
     let item = get(&store, "k").await.unwrap();
     assert!(item.expires_at.is_some());
-    assert_eq!((commands(&server).await, calls(&server, "evalsha").await), (2, 2), "get");
+    assert_eq!(monitor.commands(&server).await, ["evalsha"], "get with TTL");
     let etag = item.etag.unwrap();
     store.write(&put("k", "2").when(matches(etag.as_str()))).await.unwrap();
+    assert_eq!(monitor.commands(&server).await, ["evalsha"], "save with ETag");
     store.write(&delete("k")).await.unwrap();
+    assert_eq!(monitor.commands(&server).await, ["evalsha"], "delete");
     store.transact(&[put("a", "1"), put("b", "1"), delete("c")]).await.unwrap();
-    assert_eq!((commands(&server).await, calls(&server, "evalsha").await), (5, 5));
-    // The lifetime is written by the script, and nothing else is asked on the way.
-    assert_eq!(calls(&server, "expire").await, 0);
+    assert_eq!(monitor.commands(&server).await, ["evalsha"], "transaction");
+    // On the same connection, in one piece.
+    store.write(&strong(put("k", "1"))).await.unwrap();
+    assert_eq!(monitor.commands(&server).await, ["ping", "evalsha", "role", "wait"], "strong save");
 }
 
 #[tokio::test]

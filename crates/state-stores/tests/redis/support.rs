@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use real_servers::redis::{Redis, Reply};
 use state::{
     Change, Consistency, ETag, Error, FailureKind, Format, Item, Key, Outcome, Precondition, Read,
-    Result, Store, Write, Written,
+    Result, Store, Ttl, Write, Written,
 };
 use tokio::time::{Instant, sleep};
 
@@ -40,12 +40,12 @@ pub(crate) fn key(name: &str) -> Key {
 
 pub(crate) fn put(name: &str, value: &str) -> Write {
     let value = value.to_owned().into();
-    Write::new(key(name), Change::Put { value, format: Format::Json, ttl: None })
+    Write::new(key(name), Change::Put { value, format: Format::Json, ttl: Ttl::Unsaid })
 }
 
 pub(crate) fn expiring(name: &str, value: &str, ttl: Duration) -> Write {
     let value = value.to_owned().into();
-    Write::new(key(name), Change::Put { value, format: Format::Json, ttl: Some(ttl) })
+    Write::new(key(name), Change::Put { value, format: Format::Json, ttl: Ttl::After(ttl) })
 }
 
 pub(crate) fn delete(name: &str) -> Write {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use state::{
     Capabilities, Change, Consistencies, Consistency, Error, FailureKind, Feature, Item, Key,
-    KeyPage, Precondition, Read, Result, Store, Write, Written,
+    KeyPage, Precondition, Read, Result, Store, Ttl, Write, Written,
 };
 
 /// A store that claims to do no more than it must.
@@ -55,7 +55,7 @@ impl Store for Bare {
     async fn write(&self, write: &Write) -> Result<Written> {
         self.refuse(Feature::StrongConsistency, write.consistency == Consistency::Strong)?;
         self.refuse(Feature::ETags, write.precondition != Precondition::Any)?;
-        self.refuse(Feature::Ttl, matches!(write.change, Change::Put { ttl: Some(_), .. }))?;
+        self.refuse(Feature::Ttl, matches!(write.change, Change::Put { ttl: Ttl::After(_), .. }))?;
         self.inner.write(write).await?;
         Ok(Written { etag: None })
     }

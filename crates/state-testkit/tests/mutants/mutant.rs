@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use state::{
     Capabilities, Change, Conflict, ETag, Error, Found, Item, Key, KeyPage, Precondition, Read,
-    Result, Store, Write, Written, each, each_in_order,
+    Result, Store, Ttl, Write, Written, each, each_in_order,
 };
 use tokio::task;
 
@@ -75,7 +75,7 @@ impl Mutant {
         let current = self.inner.get(&Read::new(key.clone())).await?;
         let precondition = self.precondition(write, current.as_ref());
         let change = self.change(&write.change, current.as_ref());
-        if matches!(change, Change::Put { ttl: Some(_), .. }) {
+        if matches!(change, Change::Put { ttl: Ttl::After(_), .. }) {
             self.mortal.lock().expect(UNPOISONED).insert(key.clone());
         }
         Ok(Write { key, change, precondition, ..write.clone() })
@@ -106,6 +106,7 @@ impl Mutant {
     fn change(&self, change: &Change, current: Option<&Item>) -> Change {
         let Change::Put { value, format, ttl } = change.clone() else { return Change::Delete };
         let left = || current?.expires_at?.duration_since(SystemTime::now()).ok();
+        let ttl = ttl.duration();
         let ttl = match self.bug {
             Bug::TtlIsIgnored => None,
             Bug::TtlIsHalved => ttl.map(|it| it / 2),
@@ -113,7 +114,7 @@ impl Mutant {
             Bug::TtlIsKept => ttl.or_else(left),
             _ => ttl,
         };
-        Change::Put { value: self.value(value), format, ttl }
+        Change::Put { value: self.value(value), format, ttl: ttl.into() }
     }
 
     fn value(&self, value: Bytes) -> Bytes {

@@ -104,6 +104,22 @@ async fn run_writes_a_component_for_a_server_once() {
     let (code, output) = run(&["--state-store", "redis://127.0.0.1:1"]);
     assert_eq!(code, 1, "{output}");
     assert!(output.contains("leave one of them out"), "{output}");
+    let (code, output) = run(&["--state-store", "redis://:hunter2@127.0.0.1/one"]);
+    assert_eq!(code, 2, "{output}");
+    assert!(output.contains("number of a database") && !output.contains("hunter2"), "{output}");
+}
+
+#[test]
+fn run_writes_no_file_beside_one_that_has_the_store() {
+    let folder = TempDir::new().unwrap();
+    component(folder.path(), &[SocketAddr::from(([127, 0, 0, 1], 1))], &[]);
+    let components = folder.path().join("components");
+    fs::rename(components.join("statestore.yaml"), components.join("redis.yaml")).unwrap();
+    let run = ["run", "-a", "app", "-H", "0", "--state-store", "redis://127.0.0.1:2", "--", "true"];
+    let (code, output) = finished(folder.path(), &run);
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("redis.yaml") && output.contains("leave one of them out"), "{output}");
+    assert_eq!(fs::read_dir(components).unwrap().count(), 1, "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

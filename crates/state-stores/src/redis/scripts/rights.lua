@@ -1,11 +1,15 @@
--- Which of the commands of the other scripts the user may not run, separated by spaces. Tries each on the key
--- KEYS[1], or ARGV[1] where keys need not be named, which nobody uses.
+-- Which of the commands of the other scripts the user may not run, separated by spaces, and whether documents can be
+-- written: 1 or 0. Tries each on the key KEYS[1], or ARGV[1] where keys need not be named, which nobody uses.
 local key = KEYS[1] or ARGV[1]
 local denied = {}
 
-local function try(...)
+local function fails(...)
     local reply = redis.pcall(...)
-    local trouble = type(reply) == 'table' and reply.err or ''
+    return type(reply) == 'table' and reply.err
+end
+
+local function try(...)
+    local trouble = fails(...) or ''
     if string.find(trouble, ' run ', 1, true) and string.find(trouble, 'permission', 1, true)
         or string.find(trouble, "can't run this command", 1, true) then
         denied[#denied + 1] = ({ ... })[1]
@@ -23,7 +27,14 @@ try('GET', key)
 try('PTTL', key)
 try('PERSIST', key)
 try('PEXPIRE', key, '1')
-if try('DEL', key) and try('HSET', key, 'version', '0') then
-    redis.pcall('DEL', key)
+local documents = 0
+if try('DEL', key) then
+    if try('HSET', key, 'version', '0') then
+        redis.pcall('DEL', key)
+    end
+    if not fails('JSON.SET', key, '$', '1') then
+        documents = fails('JSON.GET', key, '.') and 0 or 1
+        redis.pcall('DEL', key)
+    end
 end
-return table.concat(denied, ' ')
+return { table.concat(denied, ' '), documents }

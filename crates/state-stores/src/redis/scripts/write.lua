@@ -8,7 +8,8 @@
 --   { 'conflict', position from 0, version found or '' }
 --   { 'foreign', position from 0, what is there }
 -- or an error: REFUSED and the server's own if nothing was written; PARTLY and the server's own if something
--- was, which should not happen, because whatever can fail fails at the first write.
+-- was, which should not happen: what a server refuses it refuses at the first write, and documents that it does
+-- not take become hashes.
 local ANY, ABSENT = '*', '-'
 
 -- Above it, adding one to a number does not always make another. Source: IEEE 754.
@@ -109,7 +110,14 @@ local function put(key, form, condition, lifetime, value)
     if form == 'json' then
         local marker = condition == ABSENT and ',"first-write":0' or ''
         local document = '{"data":' .. value .. ',"version":' .. version .. marker .. '}'
-        trouble = write('JSON.SET', key, '$', document)
+        if write('JSON.SET', key, '$', document) then
+            -- Whatever it is that the module does not like, a hash can hold it.
+            form = 'hash'
+            trouble = old == 'json' and write('DEL', key)
+        end
+    end
+    if trouble or form == 'json' then
+        -- Refused, or done.
     elseif condition == ABSENT then
         trouble = write('HSET', key, 'data', value, 'version', version, 'first-write', '0')
     else

@@ -71,6 +71,8 @@ fn times_are_milliseconds_and_older_names_count_where_the_newer_are_missing() {
     assert_eq!(timing(&[("redisMaxRetries", "1"), ("maxRetries", "7")]).retries, 1);
     let pause = timing(&[("maxRetryBackoff", "20000000")]).pause;
     assert_eq!(pause, (Duration::from_millis(20), PAUSE_MAX));
+    let none = [("redisMinRetryInterval", "-1"), ("redisMaxRetryInterval", "-1")];
+    assert_eq!(timing(&none).pause, (Duration::ZERO, Duration::ZERO));
     let pause = timing(&[("redisMinRetryInterval", "2s")]).pause;
     assert_eq!(pause, (PAUSE_MAX, PAUSE_MAX));
 }
@@ -114,6 +116,8 @@ fn settings_of_a_pool_and_of_other_building_blocks_are_taken() {
 
 #[test]
 fn passwords_and_keys_are_not_shown() {
+    let url = refused(&[("redisHost", "redis://:hunter2@db:6379")]);
+    assert!(!url.contains("hunter2") && url.contains("redisPassword"), "{url}");
     let settings = parse(&[("redisHost", "db"), ("redisPassword", "hunter2")]).unwrap();
     assert!(!format!("{settings:?}").contains("hunter2"));
     let connector = crate::redis::connector::Connector::to_data(&settings);
