@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{durable, echo, http, memory, setup::Setup, start};
+use crate::{contest, durable, echo, memory, setup::Setup, start};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -59,7 +59,7 @@ Examples:
 Examples:
   cargo bench-sidecar http
   cargo bench-sidecar http --rounds 9 --requests 200000")]
-    Http(http::Args),
+    Http(contest::Args),
     /// Durable writes per second, next to what the disk can do
     ///
     /// Four contenders, in turn, several rounds of each, on files of one folder:
@@ -86,7 +86,27 @@ Examples:
   cargo bench-sidecar durable
   cargo bench-sidecar durable --dir /mnt/disk --seconds 10")]
     Durable(durable::Args),
-    /// All of these in a short form, which takes a minute or two
+    /// CPU time per request with the data in Redis, and what a bulk get saves
+    ///
+    /// Starts a redis-server of its own, which keeps nothing on disk, and a sidecar on it. The
+    /// program redis-server must be installed; on Debian and Ubuntu it is the package redis-server.
+    ///
+    /// Saves with and without a lifetime, and reads, of 10 000 keys of 1 KiB over 64 connections are
+    /// compared with a bare echo of the same bytes, as `http` does. The CPU time of the redis-server
+    /// is shown next to that of the sidecar: it has scripts to run.
+    ///
+    /// Then the same keys are read one by one, each as soon as the one before it is there, and 20 at
+    /// a time, on one connection and on 64, all to the same sidecar. `cpu ratio` is of CPU time for
+    /// each key, and `rate ratio` of keys per second, both to the line before; p50 and p99 are of
+    /// requests, not of keys.
+    #[command(after_help = "\
+Examples:
+  cargo bench-sidecar redis
+  cargo bench-sidecar redis --rounds 3 --requests 50000")]
+    Redis(contest::Args),
+    /// All of these in a short form, which takes two or three minutes
+    ///
+    /// `redis` is left out, and a line says so, if there is no redis-server.
     All,
     /// Be the bare server that `http` compares with
     #[command(hide = true)]

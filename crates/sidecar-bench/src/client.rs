@@ -18,6 +18,14 @@ pub(crate) struct Connection {
     received: Vec<u8>,
 }
 
+/// Which answers are good.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Good {
+    pub(crate) statuses: &'static [u16],
+    /// How long the body is at least: the status of a bulk get does not say what was not found.
+    pub(crate) body_len_min: usize,
+}
+
 /// The head of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Head {
@@ -33,8 +41,8 @@ impl Connection {
         Ok(Connection { stream, received: Vec::with_capacity(BUFFER_LEN) })
     }
 
-    /// Sends a request, and fails unless all of its answer comes, with one of these statuses.
-    pub(crate) async fn exchange(&mut self, request: &[u8], good: &[u16]) -> anyhow::Result<()> {
+    /// Sends a request, and fails unless all of its answer comes and is good.
+    pub(crate) async fn exchange(&mut self, request: &[u8], good: Good) -> anyhow::Result<()> {
         self.stream.write_all(request).await.context("cannot send a request")?;
         self.received.clear();
         loop {
@@ -46,7 +54,7 @@ impl Connection {
             if self.received.len() < head_len + body_len {
                 continue;
             }
-            if !good.contains(&status) {
+            if !good.statuses.contains(&status) || body_len < good.body_len_min {
                 let body = String::from_utf8_lossy(&self.received[head_len..]);
                 bail!("the server answered {status}: {body}");
             }

@@ -10,7 +10,10 @@ use anyhow::bail;
 use bytes::Bytes;
 use futures::future::{join_all, try_join_all};
 
-use crate::{client::Connection, statistics::Latencies};
+use crate::{
+    client::{Connection, Good},
+    statistics::Latencies,
+};
 
 /// How many connections there are unless something else is said.
 pub(crate) const CONNECTIONS: usize = 64;
@@ -30,8 +33,9 @@ pub(crate) enum Extent {
 #[derive(Debug)]
 pub(crate) struct Requests {
     pub(crate) bytes: Vec<Bytes>,
-    /// The statuses of a good answer.
-    pub(crate) good: &'static [u16],
+    /// How many keys each of them reads or writes.
+    pub(crate) keys_each: usize,
+    pub(crate) good: Good,
 }
 
 /// What came of a load.

@@ -15,12 +15,14 @@ use crate::{
 
 mod cli;
 mod client;
+mod contest;
 mod durable;
 mod echo;
 mod http;
 mod load;
 mod memory;
 mod process;
+mod redis;
 mod report;
 mod server;
 mod setup;
@@ -53,11 +55,16 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         Command::Memory(args) => print(memory::run(args, setup)),
         Command::Http(args) => print(http::run(args, setup)),
         Command::Durable(args) => print(durable::run(args, setup)),
+        Command::Redis(args) => print(redis::run(args, setup)),
         Command::All => {
             let mut good = print(start::run(&start::Args::SHORT, setup))?;
-            good &= print(http::run(&http::Args::SHORT, setup))?;
+            good &= print(http::run(&http::SHORT, setup))?;
             good &= print(durable::run(&durable::Args::SHORT, setup))?;
             good &= print(memory::run(&memory::Args::SHORT, setup))?;
+            match redis::database::is_installed()? {
+                true => good &= print(redis::run(&redis::SHORT, setup))?,
+                false => eprintln!("redis: skipped: {}", redis::database::MISSING),
+            }
             Ok(good)
         }
         Command::Echo(args) => echo::run(args).map(|()| true),

@@ -10,13 +10,20 @@ use std::{
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{client::Connection, process::Process, traffic};
+use crate::{
+    client::{Connection, Good},
+    process::Process,
+    traffic,
+};
 
 /// The pause between two attempts to get a first answer.
 const PAUSE: Duration = Duration::from_micros(100);
 
 /// How long a first answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the first good answer of a server of HTTP is: the sidecar has no such key, the echo has all.
+const ANSWER: Good = Good { statuses: &[200, 204], body_len_min: 0 };
 
 /// Killed when it is dropped.
 #[derive(Debug)]
@@ -28,8 +35,20 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `command`, which takes its port with `port_flag`, and waits until it answers.
-    pub(crate) async fn start(mut command: Command, port_flag: &str) -> anyhow::Result<Server> {
+    /// Starts a server of HTTP, which takes its port with `port_flag`, and waits until it answers.
+    pub(crate) async fn start(command: Command, port_flag: &str) -> anyhow::Result<Server> {
+        let probe = traffic::probe();
+        let answers =
+            async |address| Connection::open(address).await?.exchange(&probe, ANSWER).await;
+        Server::start_when(answers, command, port_flag).await
+    }
+
+    /// Starts any server, and waits until `answers` gets what it wants of it.
+    pub(crate) async fn start_when(
+        answers: impl AsyncFn(SocketAddr) -> anyhow::Result<()>,
+        mut command: Command,
+        port_flag: &str,
+    ) -> anyhow::Result<Server> {
         let address = free_address()?;
         command
             .args([port_flag, &address.port().to_string()])
@@ -39,8 +58,7 @@ impl Server {
         let started = Instant::now();
         let child = command.spawn().context("cannot start the server")?;
         let mut server = Server { child, address, start_time: Duration::ZERO };
-        let probe = traffic::probe();
-        while let Err(e) = answer(address, &probe).await {
+        while let Err(e) = answers(address).await {
             if let Some(status) = server.child.try_wait()? {
                 bail!("the server ended at once ({status}); its command was {command:?}");
             }
@@ -74,10 +92,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-async fn answer(address: SocketAddr, request: &[u8]) -> anyhow::Result<()> {
-    Connection::open(address).await?.exchange(request, &[200, 204]).await
 }
 
 /// An address that was free a moment ago.

@@ -10,6 +10,13 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     if sorted.len() % 2 == 1 { sorted[middle] } else { sorted[middle - 1].midpoint(sorted[middle]) }
 }
 
+/// The median of the ratios of pairs, which were taken one after the other: it is what remains of
+/// two figures when the machine was faster in some rounds than in others.
+pub(crate) fn ratio(values: &[f64], to: &[f64]) -> f64 {
+    let ratios: Vec<f64> = values.iter().zip(to).map(|(value, to)| value / to).collect();
+    median(&ratios)
+}
+
 /// How long each of many things took, from the shortest to the longest.
 #[derive(Debug, Default)]
 pub(crate) struct Latencies(Vec<Duration>);
@@ -59,6 +66,11 @@ mod tests {
     fn a_median_is_in_the_middle() {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+    }
+
+    #[test]
+    fn a_ratio_is_of_those_that_were_taken_together() {
+        assert_eq!(ratio(&[2.0, 40.0, 9.0], &[1.0, 20.0, 3.0]), 2.0);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The bytes that are sent: keys, values and whole requests.
 
-use std::sync::LazyLock;
+use std::{ops::Range, sync::LazyLock};
 
 use bytes::Bytes;
 
-use crate::load::Requests;
+use crate::{client::Good, load::Requests};
 
 /// The store's name when it comes from `--state-store`.
 const STORE: &str = "statestore";
@@ -23,6 +23,12 @@ pub(crate) static VALUE: LazyLock<Bytes> = LazyLock::new(|| {
     format!(r#"{{{fields},"note":"{}"}}"#, "n".repeat(padding)).into()
 });
 
+/// What follows the value of a save whose answer means that it is on the disk.
+pub(crate) const STRONG: &str = r#","options":{"consistency":"strong"}"#;
+
+/// What follows the value of a save with a lifetime that no run outlives.
+pub(crate) const TTL: &str = r#","metadata":{"ttlInSeconds":"86400"}"#;
+
 /// The n-th key to be used. Neighbours in time are no neighbours in the database, and none comes
 /// again before all others have.
 pub(crate) fn key(n: usize) -> String {
@@ -33,20 +39,30 @@ pub(crate) fn key(n: usize) -> String {
 
 /// A read of each key, which must be there.
 pub(crate) fn gets() -> Requests {
-    Requests { bytes: (0..KEYS).map(|it| get(&key(it))).collect(), good: &[200] }
+    let good = Good { statuses: &[200], body_len_min: VALUE_LEN };
+    Requests { bytes: (0..KEYS).map(|it| get(&key(it))).collect(), keys_each: 1, good }
 }
 
-/// A save of each key, and with `strong` one whose answer means that it is on the disk.
-pub(crate) fn saves(strong: bool) -> Requests {
-    let options = if strong { r#","options":{"consistency":"strong"}"# } else { "" };
-    Requests { bytes: (0..KEYS).map(|it| save(&key(it), options)).collect(), good: &[204] }
+/// Reads of the same keys in the same order, `len` at a time. Must be a divisor of `KEYS`.
+pub(crate) fn bulk_gets(len: usize) -> Requests {
+    let bytes = (0..KEYS / len).map(|it| bulk_get(it * len..(it + 1) * len)).collect();
+    let entry_len_min = key(0).len() + VALUE_LEN;
+    let good = Good { statuses: &[200], body_len_min: len * entry_len_min };
+    Requests { bytes, keys_each: len, good }
+}
+
+/// A save of each key. `options` follow the value.
+pub(crate) fn saves(options: &str) -> Requests {
+    let good = Good { statuses: &[204], body_len_min: 0 };
+    Requests { bytes: (0..KEYS).map(|it| save(&key(it), options)).collect(), keys_each: 1, good }
 }
 
 /// A read and a save of different keys, in turn. The first reads come before the saves.
 pub(crate) fn mixed() -> Requests {
     let half = KEYS / 2;
     let pair = |it| [get(&key(it)), save(&key(it + half), "")];
-    Requests { bytes: (0..KEYS).flat_map(pair).collect(), good: &[200, 204] }
+    let good = Good { statuses: &[200, 204], body_len_min: 0 };
+    Requests { bytes: (0..KEYS).flat_map(pair).collect(), keys_each: 1, good }
 }
 
 /// A read of a key that is not there.
@@ -60,10 +76,18 @@ fn get(key: &str) -> Bytes {
 
 fn save(key: &str, options: &str) -> Bytes {
     let value = str::from_utf8(&VALUE).expect("it was made of text");
-    let body = format!(r#"[{{"key":"{key}","value":{value}{options}}}]"#);
+    post("", &format!(r#"[{{"key":"{key}","value":{value}{options}}}]"#))
+}
+
+fn bulk_get(keys: Range<usize>) -> Bytes {
+    let keys: Vec<String> = keys.map(|it| format!(r#""{}""#, key(it))).collect();
+    post("/bulk", &format!(r#"{{"keys":[{}]}}"#, keys.join(",")))
+}
+
+fn post(route: &str, body: &str) -> Bytes {
     let len = body.len();
     format!(
-        "POST /v1.0/state/{STORE} HTTP/1.1\r\nhost: localhost\r\n\
+        "POST /v1.0/state/{STORE}{route} HTTP/1.1\r\nhost: localhost\r\n\
          content-type: application/json\r\ncontent-length: {len}\r\n\r\n{body}"
     )
     .into()
@@ -86,5 +110,32 @@ mod tests {
         let keys: HashSet<String> = (0..KEYS).map(key).collect();
         assert_eq!(keys.len(), KEYS);
         assert_eq!(key(KEYS), key(0));
+    }
+
+    #[test]
+    fn bulk_gets_read_every_key_once_and_in_the_order_of_gets() {
+        let requests = bulk_gets(20);
+        let mut keys = Vec::new();
+        for request in &requests.bytes {
+            let request = str::from_utf8(request).unwrap();
+            let (head, body) = request.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("POST /v1.0/state/statestore/bulk HTTP/1.1\r\n"));
+            assert!(head.ends_with(&format!("content-length: {}", body.len())));
+            let body: serde_json::Value = serde_json::from_str(body).unwrap();
+            let these = body["keys"].as_array().unwrap();
+            assert_eq!(these.len(), requests.keys_each);
+            keys.extend(these.iter().map(|it| it.as_str().unwrap().to_owned()));
+        }
+        assert_eq!(keys, (0..KEYS).map(key).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_follows_a_value_is_json() {
+        for options in ["", STRONG, TTL] {
+            let request = save("a", options);
+            let request = str::from_utf8(&request).unwrap();
+            let (_, body) = request.split_once("\r\n\r\n").unwrap();
+            serde_json::from_str::<serde_json::Value>(body).unwrap();
+        }
     }
 }
