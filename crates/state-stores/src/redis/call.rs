@@ -30,6 +30,8 @@ pub(super) struct Call<'a> {
 pub(super) enum Way {
     /// Read from the server that takes the writes.
     Read,
+    /// Answered when the replicas have what was read, too, so that no failover can undo it.
+    ReadStrongly,
     /// Read from a replica, if there is one that is not far behind.
     ReadAnywhere,
     Write,
@@ -48,12 +50,14 @@ pub(super) struct Encoding {
     pub(super) ttl: Option<Duration>,
     /// Whether eventual reads may go to replicas.
     pub(super) reads_from_replicas: bool,
+    /// Whether replicas must have what a strong read tells.
+    pub(super) confirms_reads: bool,
 }
 
 impl Way {
     pub(super) fn intent(self) -> Intent {
         match self {
-            Way::Read | Way::ReadAnywhere => Intent::Read,
+            Way::Read | Way::ReadStrongly | Way::ReadAnywhere => Intent::Read,
             Way::Write | Way::WriteStrongly => Intent::Write,
         }
     }
@@ -69,13 +73,17 @@ impl Call<'_> {
 impl Encoding {
     pub(super) fn read<'a>(&self, read: &'a Read) -> Call<'a> {
         let key = self.key(read.key.as_str());
-        let anywhere = self.reads_from_replicas && read.consistency == Consistency::Eventual;
+        let way = match read.consistency {
+            Consistency::Strong if self.confirms_reads => Way::ReadStrongly,
+            Consistency::Eventual if self.reads_from_replicas => Way::ReadAnywhere,
+            Consistency::Strong | Consistency::Eventual => Way::Read,
+        };
         Call {
             script: &script::READ,
             slot: slot(&key),
             keys: vec![key],
             arguments: Vec::new(),
-            way: if anywhere { Way::ReadAnywhere } else { Way::Read },
+            way,
         }
     }
 
@@ -185,8 +193,13 @@ fn is_version(etag: &ETag) -> bool {
 mod tests {
     use super::*;
 
-    const TAGGING: Encoding =
-        Encoding { tags_keys: true, has_json: false, ttl: None, reads_from_replicas: false };
+    const TAGGING: Encoding = Encoding {
+        tags_keys: true,
+        has_json: false,
+        ttl: None,
+        reads_from_replicas: false,
+        confirms_reads: false,
+    };
 
     #[test]
     fn tagged_keys_are_those_of_one_slot_and_are_read_back() {

@@ -1,8 +1,8 @@
-//! Strong writes: sent together, and answered when the replicas have confirmed them.
+//! Strong operations: sent together, and answered when the replicas have confirmed them.
 //!
-//! `WAIT` tells how many replicas have all that its own connection has written before, and blocks that
-//! connection meanwhile. So strong writes have a connection of their own, and those that gather while
-//! it is blocked share the next `WAIT`.
+//! `WAIT` tells how many replicas have all that there was when its own connection sent its last command, be that
+//! a write or a read, and blocks that connection meanwhile. So strong operations have a connection of their
+//! own, and those that gather while it is blocked share the next `WAIT`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,7 +35,7 @@ pub(super) enum Census {
     Info,
 }
 
-/// The reply to a command of a strong write.
+/// The reply to a strong operation.
 #[derive(Clone, Debug)]
 pub(super) struct Confirmed {
     pub(super) reply: Value,
@@ -43,7 +43,7 @@ pub(super) struct Confirmed {
     pub(super) shortfall: Option<Arc<str>>,
 }
 
-/// Where strong writes to one server queue up.
+/// Where strong operations on one server queue up.
 #[derive(Debug)]
 pub(super) struct Confirmations {
     queue: mpsc::Sender<Job>,
@@ -105,7 +105,10 @@ async fn serve(line: Arc<Line>, demand: Demand, mut jobs: mpsc::Receiver<Job>) {
                 continue;
             }
             if job.since.elapsed() > line.connector.timing.reply {
-                job.refuse(format!("redis at {} takes too long for strong writes", line.address));
+                job.refuse(format!(
+                    "redis at {} takes too long for strong operations",
+                    line.address
+                ));
                 continue;
             }
             waiting.push((job.commands.len(), job.answer));
@@ -179,8 +182,7 @@ async fn confirm(
         confirmed = again.ok().as_ref().and_then(number);
     }
     *expected = needed.unwrap_or(demand.at_least);
-    let shortfall = shortfall(confirmed, needed, patience)
-        .map(|what| Arc::from(format!("redis at {} has written it, but {what}", line.address)));
+    let shortfall = shortfall(confirmed, needed, patience).map(Arc::from);
     let confirmed = |reply| Confirmed { reply, shortfall: shortfall.clone() };
     Ok(replies.into_iter().map(confirmed).collect())
 }

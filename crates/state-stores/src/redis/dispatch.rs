@@ -203,7 +203,7 @@ impl Dispatch {
 
     fn route(&self, call: &Call<'_>, progress: &mut Progress) -> Result<(Arc<Node>, Lane)> {
         let node = self.topology.primary(call.slot)?;
-        let confirmed = call.way == Way::WriteStrongly;
+        let confirmed = matches!(call.way, Way::WriteStrongly | Way::ReadStrongly);
         let plain = Lane { confirmed, ..Lane::PLAIN };
         if call.way == Way::ReadAnywhere
             && !progress.avoids_replicas
@@ -232,18 +232,17 @@ impl Dispatch {
         }
         let sent = async {
             if lane.confirmed {
-                let replies = node.ask_strongly(commands, self.demand).await?;
-                return Ok(replies.into_iter().map(Reply::of).collect());
+                return node.ask_strongly(commands, self.demand).await;
             }
+            let at_once = |reply| Confirmed { reply, shortfall: None };
             if let [command] = commands.as_slice() {
-                return node.ask(command).await.map(|it| vec![Reply::From(it)]);
+                return node.ask(command).await.map(|it| vec![at_once(it)]);
             }
             let mut pipeline = Pipeline::with_capacity(commands.len());
             for it in commands {
                 pipeline.add_command(it);
             }
-            let replies = node.ask_all(&pipeline).await?;
-            Ok(replies.into_iter().map(Reply::From).collect::<Vec<_>>())
+            Ok(node.ask_all(&pipeline).await?.into_iter().map(at_once).collect())
         };
         let replies = match lane.replica {
             false => sent.await,
@@ -253,8 +252,14 @@ impl Dispatch {
             }),
         };
         match replies {
-            Ok(replies) if lane.asking => replies.into_iter().skip(1).step_by(2).collect(),
-            Ok(replies) => replies,
+            Ok(mut replies) => {
+                if lane.asking {
+                    // Every other one is to the announcement.
+                    replies = replies.into_iter().skip(1).step_by(2).collect();
+                }
+                let ways = positions.iter().map(|it| calls[*it].way);
+                replies.into_iter().zip(ways).map(|(it, way)| Reply::of(it, way)).collect()
+            }
             Err(silence) => {
                 if let (true, Some(replicas)) = (lane.replica, &self.replicas) {
                     replicas.avoid(node);
@@ -279,8 +284,16 @@ impl Dispatch {
                 return;
             }
             Reply::Unconfirmed(shortfall) => {
-                let error = Error::new(FailureKind::Lost, shortfall.to_string());
-                progress.answer = Some(Err(error));
+                let kind = match intent {
+                    Intent::Read => FailureKind::Unavailable,
+                    Intent::Write => FailureKind::Lost,
+                };
+                let what = match intent {
+                    Intent::Read => "has what was asked for",
+                    Intent::Write => "has written it",
+                };
+                let message = format!("redis at {} {what}, but {shortfall}", node.address());
+                progress.answer = Some(Err(Error::new(kind, message)));
                 return;
             }
             Reply::None(silence) => {
@@ -320,22 +333,21 @@ fn full() -> Error {
 }
 
 impl Reply {
-    fn of(confirmed: Confirmed) -> Reply {
-        match confirmed {
+    fn of(Confirmed { reply, shortfall }: Confirmed, way: Way) -> Reply {
+        match shortfall {
             // What was refused need not be confirmed.
-            Confirmed { reply: reply @ Value::ServerError(_), .. } => Reply::From(reply),
-            Confirmed { reply, shortfall } if is_conflict(&reply) || shortfall.is_none() => {
-                Reply::From(reply)
-            }
-            Confirmed { shortfall, .. } => Reply::Unconfirmed(shortfall.unwrap_or_default()),
+            Some(_) if matches!(reply, Value::ServerError(_)) => Reply::From(reply),
+            Some(_) if way.intent() == Intent::Write && is_refusal(&reply) => Reply::From(reply),
+            Some(shortfall) => Reply::Unconfirmed(shortfall),
+            None => Reply::From(reply),
         }
     }
 }
 
-/// Whether the script has changed nothing.
-fn is_conflict(reply: &Value) -> bool {
+/// Whether the script has refused to write, and changed nothing.
+fn is_refusal(reply: &Value) -> bool {
     let Value::Array(parts) = reply else { return false };
-    !matches!(parts.first(), Some(Value::BulkString(it)) if it == b"ok")
+    matches!(parts.first(), Some(Value::BulkString(it)) if it == b"conflict" || it == b"foreign")
 }
 
 impl Progress {

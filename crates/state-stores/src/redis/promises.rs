@@ -49,7 +49,14 @@ pub(super) fn capabilities(
         exact_values: !inspections.iter().any(|it| it.has_json),
         consistency: Consistencies {
             strong_write: strong_write(demand, inspections),
-            strong_read: Some("from the server that takes the writes".into()),
+            strong_read: Some(match demand.at_least {
+                0 => "from the server that takes the writes".into(),
+                n => format!(
+                    "from the server that takes the writes, once {n} replicas and every other that is connected \
+                     have what was read"
+                )
+                .into(),
+            }),
             eventual_read: settings.reads_from_replicas.then(|| {
                 "from a replica that had, three seconds ago at most, all that was written; from the \
                  primary if there is none"

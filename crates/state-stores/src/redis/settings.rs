@@ -86,7 +86,8 @@ pub(super) struct Settings {
     pub(super) timing: Timing,
     /// The lifetime of values that are saved without one.
     pub(super) ttl: Option<Duration>,
-    /// How many replicas a strong write needs, even if fewer are connected.
+    /// How many replicas must have what a strong write has written and a strong read tells, even if fewer are
+    /// connected.
     pub(super) strong_replicas: u32,
     /// Whether eventual reads may go to replicas.
     pub(super) reads_from_replicas: bool,

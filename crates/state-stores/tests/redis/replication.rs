@@ -11,7 +11,7 @@ use state::{Consistency, Outcome, Read, Store};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{
-    arrange, calls, delete, get, key, matches, open, outcome, put, strong, value, within,
+    arrange, calls, delete, get, key, matches, open, outcome, put, strong, try_get, value, within,
 };
 
 const CONVERGENCE_MAX: Duration = Duration::from_secs(5);
@@ -95,6 +95,30 @@ async fn replicas_that_come_and_go_are_counted_anew() {
     // The store was opened when there was nobody to wait for.
     let error = store.write(&strong(put("k", "4"))).await.unwrap_err();
     assert!(error.to_string().contains("0 of 1 replicas"), "{error}");
+}
+
+#[tokio::test]
+async fn a_strong_read_tells_nothing_that_a_failover_could_undo() {
+    let group = Replicated::start(1, &Options::default()).await.unwrap();
+    let replica = &group.replicas()[0];
+    let store = open(group.primary().address(), &[("strongReplicas", "1")]).await;
+    store.write(&strong(put("k", "1"))).await.unwrap();
+    assert_eq!(value(&store, "k").await, "1");
+    replica.process().pause().unwrap();
+    // What a read tells is no refusal, whatever it is.
+    store.write(&put("k", "conflict")).await.unwrap();
+    let error = try_get(&store, "k").await.unwrap_err();
+    assert!(error.to_string().contains("0 of 1 replicas"), "{error}");
+    // Whoever does not mind that it may be undone sees it, and so does a store that demands nothing.
+    assert_eq!(eventually(&store, "k").await.as_deref(), Some("conflict"));
+    let other = open(group.primary().address(), &[]).await;
+    assert_eq!(value(&other, "k").await, "conflict");
+    replica.process().resume().unwrap();
+    within(Duration::from_secs(5), "a strong read", async || try_get(&store, "k").await.is_ok())
+        .await;
+    assert_eq!(value(&store, "k").await, "conflict");
+    // What is not there is as much of an answer.
+    assert!(try_get(&store, "absent").await.unwrap().is_none());
 }
 
 #[tokio::test]
