@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use parking_lot::RwLock;
-use redis::{Value, cmd, from_redis_value};
+use redis::{Pipeline, Value, from_redis_value};
 use state::{Error, FailureKind, Result};
 use tokio::{
     task::JoinSet,
@@ -184,30 +184,30 @@ async fn ask_all(sentinels: &[Line], group: &str) -> Result<View, String> {
 
 async fn ask(sentinel: &Line, group: &str) -> Result<View, String> {
     let address = &sentinel.address;
-    let mut command = cmd("SENTINEL");
-    command.arg("MASTER").arg(group);
-    match sentinel.ask(&command).await {
-        Err(Silence::NotSent(message) | Silence::Lost(message)) => Err(message),
-        Ok(Value::ServerError(e))
-            if e.details().is_some_and(|it| it.contains("No such master")) =>
-        {
+    let mut commands = Pipeline::new();
+    // While replicas are told of a new primary, the first has its number already, and still the old address. The
+    // second has both right; and nothing comes between them.
+    commands.cmd("SENTINEL").arg("MASTER").arg(group);
+    commands.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(group);
+    let replies = sentinel.ask_all(&commands).await.map_err(|it| match it {
+        Silence::NotSent(message) | Silence::Lost(message) => message,
+    })?;
+    match replies.as_slice() {
+        [_, Value::Nil] => {
             Err(format!("sentinel {address} monitors no {group:?}: check sentinelMasterName"))
         }
-        Ok(reply) => View::parse(reply)
+        replies => View::parse(replies)
             .ok_or_else(|| format!("{address} gave no answer of a sentinel: check redisHost")),
     }
 }
 
 impl View {
-    fn parse(reply: Value) -> Option<View> {
-        let told: HashMap<String, String> = from_redis_value(reply).ok()?;
-        Some(View {
-            address: Address::Tcp {
-                host: told.get("ip")?.clone(),
-                port: told.get("port")?.parse().ok()?,
-            },
-            epoch: told.get("config-epoch")?.parse().ok()?,
-        })
+    fn parse(replies: &[Value]) -> Option<View> {
+        let [master, address] = replies else { return None };
+        let master: HashMap<String, String> = from_redis_value(master.clone()).ok()?;
+        let (host, port) = from_redis_value(address.clone()).ok()?;
+        let epoch = master.get("config-epoch")?.parse().ok()?;
+        Some(View { address: Address::Tcp { host, port }, epoch })
     }
 }
 
@@ -218,10 +218,11 @@ mod tests {
     #[test]
     fn a_sentinel_tells_the_primary_and_its_election() {
         let text = |it: &str| Value::BulkString(it.as_bytes().to_vec());
-        let words = ["name", "m", "ip", "10.0.0.1", "port", "6380", "config-epoch", "7"];
-        let view = View::parse(Value::Array(words.map(text).to_vec())).unwrap();
+        let list = |it: &[&str]| Value::Array(it.iter().map(|it| text(it)).collect());
+        let master = list(&["name", "m", "ip", "10.0.0.9", "port", "6379", "config-epoch", "7"]);
+        let view = View::parse(&[master.clone(), list(&["10.0.0.1", "6380"])]).unwrap();
         let address = Address::Tcp { host: "10.0.0.1".to_owned(), port: 6380 };
         assert_eq!(view, View { address, epoch: 7 });
-        assert_eq!(View::parse(Value::Nil), None);
+        assert_eq!(View::parse(&[master, Value::Nil]), None);
     }
 }

@@ -112,6 +112,38 @@ async fn a_slot_that_moves_can_be_read_and_written_all_the_time() {
 }
 
 #[tokio::test]
+async fn nothing_is_half_done_in_a_slot_that_moves() {
+    let cluster = Cluster::start(3, 0, &Options::default()).await.unwrap();
+    let store = store(&cluster, &[]).await;
+    let slot = cluster.slot_of("{tag}").await.unwrap();
+    let source = cluster.primary_of(slot).await.unwrap();
+    store.transact(&[put("{tag}a", "1"), put("{tag}b", "1")]).await.unwrap();
+    crate::support::arrange(source, &[&["SET", "{tag}legacy", "old"]]).await;
+    let target = cluster.nodes().iter().find(|it| it.address() != source.address()).unwrap();
+    let migration = cluster.migrate(slot, target).await.unwrap();
+    // A key that is removed on the way could not be written again there.
+    let writes = [delete("{tag}a"), put("{tag}a", "2"), put("{tag}b", "2"), delete("{tag}b")];
+    let written = store.transact(&writes).await.unwrap();
+    assert_eq!(value(&store, "{tag}a").await, "2");
+    assert_eq!(
+        crate::support::etag(&store, "{tag}a").await,
+        written[1].etag.as_ref().unwrap().as_str()
+    );
+    assert_eq!(get(&store, "{tag}b").await, None);
+    // Nor can one that has to change its form, which therefore is for later.
+    for write in [put("{tag}legacy", "new"), put("{tag}a", "3")] {
+        let both = [write, put("{tag}legacy", "newer")];
+        let error = store.transact(&both).await.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::NotApplied, "{error}");
+    }
+    assert_eq!(value(&store, "{tag}legacy").await, "old");
+    assert_eq!(value(&store, "{tag}a").await, "2");
+    migration.complete().await.unwrap();
+    store.write(&put("{tag}legacy", "new")).await.unwrap();
+    assert_eq!(value(&store, "{tag}legacy").await, "new");
+}
+
+#[tokio::test]
 async fn a_strong_write_to_a_slot_that_moves_waits_for_the_replicas_there() {
     let cluster = Cluster::start(3, 1, &Options::default()).await.unwrap();
     let store = store(&cluster, &[]).await;

@@ -87,6 +87,37 @@ for i, key in ipairs(KEYS) do
     end
 end
 
+-- What each write makes of its key, of which only the last one has to be done: in a slot that is on its way to
+-- another server, a key that was removed cannot be written again.
+local answer = { 'ok' }
+local last, creates = {}, {}
+for i, key in ipairs(KEYS) do
+    if ARGV[4 * i - 3] == 'delete' then
+        answer[i + 1] = ''
+    else
+        answer[i + 1] = string.format('%.0f', math.max(highest[key] + 1, clock))
+        highest[key] = tonumber(answer[i + 1])
+        creates[key] = creates[key] or ARGV[4 * i - 2] == ABSENT
+    end
+    last[key] = i
+end
+
+-- Whether a key that is removed can be written again: whether its slot stays here. A key of the same slot that is not
+-- there tells.
+local function slot_stays(key)
+    local tag = string.match(key, '{([^}]+)}') or (not string.find(key, '}', 1, true) and key)
+    local reply = tag and redis.pcall('EXISTS', '{' .. tag .. '}' .. redis.sha1hex(key))
+    return not (type(reply) == 'table' and reply.err and string.find(reply.err, 'non local', 1, true))
+end
+
+for key, i in pairs(last) do
+    local what, form = ARGV[4 * i - 3], forms[key]
+    -- A key of another form has to go first, and a document that is not taken becomes a hash.
+    if what ~= 'delete' and form and (form ~= what or what == 'json') and not slot_stays(key) then
+        return redis.error_reply('REFUSED TRYAGAIN the slot is on its way to another server')
+    end
+end
+
 local written = false
 local function write(...)
     local reply = redis.pcall(...)
@@ -99,16 +130,14 @@ local function write(...)
     written = true
 end
 
-local function put(key, form, condition, lifetime, value)
-    local version = string.format('%.0f', math.max(highest[key] + 1, clock))
+local function put(key, form, version, lifetime, value)
     local old = forms[key]
-    -- A key of another type has to go first, and with it goes nothing else: its value is replaced.
     local trouble = old and old ~= form and write('DEL', key)
     if trouble then
         return trouble
     end
     if form == 'json' then
-        local marker = condition == ABSENT and ',"first-write":0' or ''
+        local marker = creates[key] and ',"first-write":0' or ''
         local document = '{"data":' .. value .. ',"version":' .. version .. marker .. '}'
         if write('JSON.SET', key, '$', document) then
             -- Whatever it is that the module does not like, a hash can hold it.
@@ -118,7 +147,7 @@ local function put(key, form, condition, lifetime, value)
     end
     if trouble or form == 'json' then
         -- Refused, or done.
-    elseif condition == ABSENT then
+    elseif creates[key] then
         trouble = write('HSET', key, 'data', value, 'version', version, 'first-write', '0')
     else
         trouble = write('HSET', key, 'data', value, 'version', version)
@@ -128,21 +157,17 @@ local function put(key, form, condition, lifetime, value)
     elseif not trouble and old then
         trouble = write('PERSIST', key)
     end
-    forms[key], versions[key], highest[key] = form, version, tonumber(version)
     return trouble
 end
 
-local answer = { 'ok' }
 for i, key in ipairs(KEYS) do
-    local what = ARGV[4 * i - 3]
     local trouble
-    if what == 'delete' then
+    if last[key] ~= i then
+        -- Undone by a later one.
+    elseif ARGV[4 * i - 3] == 'delete' then
         trouble = forms[key] and write('DEL', key)
-        forms[key], versions[key] = nil, nil
-        answer[i + 1] = ''
     else
-        trouble = put(key, what, ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i])
-        answer[i + 1] = versions[key]
+        trouble = put(key, ARGV[4 * i - 3], answer[i + 1], ARGV[4 * i - 1], ARGV[4 * i])
     end
     if trouble then
         return trouble
