@@ -2,7 +2,8 @@
 
 use crate::cell::Cell;
 
+mod redis;
 mod sqlite;
 
 /// All of them.
-pub(crate) static CELLS: &[Cell] = &[sqlite::CELL];
+pub(crate) static CELLS: &[Cell] = &[sqlite::CELL, redis::SINGLE, redis::SENTINEL, redis::CLUSTER];

@@ -5,6 +5,7 @@ mod cells;
 mod cli;
 mod crash;
 mod disk;
+mod excuse;
 mod fault;
 mod run;
 mod session;

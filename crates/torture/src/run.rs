@@ -1,5 +1,7 @@
 //! Sessions, one after the other, and what they come to.
 
+mod totals;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -15,6 +17,7 @@ use serde_json::json;
 use sidecar_verify::report::{Terminal, counterexample};
 use state_checker::{History, Limits, Report};
 
+use self::totals::Totals;
 use crate::{
     cell::Cell,
     cells::CELLS,
@@ -77,23 +80,6 @@ const VOID: u8 = 2;
 /// How many violations are shown of a session.
 const SHOWN_MAX: usize = 3;
 
-/// What all sessions of one kind have come to.
-#[derive(Debug, Default)]
-struct Totals {
-    sessions: u64,
-    operations: u64,
-    histories: u64,
-    faults: u64,
-    unknown: u64,
-    not_applied: u64,
-    anomalies: u64,
-    declared: u64,
-    given_up: u64,
-    dead: u64,
-    void: u64,
-    recovery: Duration,
-}
-
 pub(crate) fn main(args: &RunArgs) -> Result<ExitCode> {
     let program = crate::sidecar::program(args.steadfast.as_deref())?;
     let cells = chosen(args)?;
@@ -116,7 +102,7 @@ pub(crate) fn main(args: &RunArgs) -> Result<ExitCode> {
                 let declared = cell.may_lose.iter().find(|(it, _)| it == fault).map(|it| it.1);
                 show(&name, &seen, declared);
                 keep_history(args, &name, &seen)?;
-                all.entry((cell.name, *fault)).or_default().add(&seen, declared.is_some());
+                all.entry((cell.name, *fault)).or_default().add(&seen);
             }
         }
     }
@@ -134,8 +120,8 @@ pub(crate) fn main(args: &RunArgs) -> Result<ExitCode> {
         fs::write(file, format!("{text:#}\n"))?;
     }
     Ok(ExitCode::from(match () {
-        () if sum.anomalies + sum.dead + sum.given_up > 0 => WRONG,
-        () if sum.void > 0 => VOID,
+        () if sum.is_wrong() => WRONG,
+        () if sum.is_void() => VOID,
         () => 0,
     }))
 }
@@ -183,23 +169,31 @@ fn chosen(args: &RunArgs) -> Result<Vec<(&'static Cell, Vec<FaultKind>)>> {
 }
 
 fn show(name: &str, seen: &Seen, declared: Option<&str>) {
+    let succession = match seen.succession {
+        Duration::ZERO => String::new(),
+        it => format!(", {} ms after another server took over", it.as_millis()),
+    };
     println!(
-        "{name}: {} operations, {} unknown, {} not applied, {} histories, {} faults, served again \
-         after {} ms",
+        "{name}: {} operations, {} unknown, {} not applied, {} histories, {} faults, {} counted up, \
+         served again after {} ms{succession}",
         seen.report.operations,
         seen.unknown,
         seen.not_applied,
         seen.report.groups,
         seen.faults,
+        seen.counted,
         seen.recovery.as_millis()
     );
+    if seen.meetings > 0 {
+        println!("  sidecars met the faults {} times", seen.meetings);
+    }
     if let Some(why) = &seen.void {
         println!("  VOID: {why}");
     }
     seen.dead.iter().for_each(|it| println!("  WRONG: {it}"));
-    if let Some(why) = declared.filter(|_| !seen.report.violations.is_empty()) {
-        println!("  declared: {} groups of keys: {why}", seen.report.violations.len());
-        return;
+    seen.lost.iter().for_each(|it| println!("  WRONG: {it}"));
+    if let Some(why) = declared.filter(|_| !seen.declared.is_empty()) {
+        println!("  declared: {} groups of keys: {why}", seen.declared.len());
     }
     show_violations(&seen.report);
 }
@@ -230,80 +224,4 @@ fn keep_history(args: &RunArgs, name: &str, seen: &Seen) -> Result<()> {
     to.flush()?;
     println!("  the history is in {}", file.display());
     Ok(())
-}
-
-impl Totals {
-    const HEAD: &str = "| cell | sessions | operations | histories | faults | unknown | not applied | \
-                        anomalies | declared | given up | not back | void | slowest recovery |\n\
-                        |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
-
-    fn add(&mut self, seen: &Seen, is_declared: bool) {
-        let violations = seen.report.violations.len() as u64;
-        self.sessions += 1;
-        // What a session saw that proves nothing must not seem to prove something.
-        if seen.void.is_none() {
-            self.operations += seen.report.operations as u64;
-            self.histories += seen.report.groups as u64;
-            self.faults += seen.faults;
-            self.unknown += seen.unknown;
-            self.not_applied += seen.not_applied;
-        }
-        self.anomalies += if is_declared { 0 } else { violations };
-        self.declared += if is_declared { violations } else { 0 };
-        self.given_up += seen.report.exhausted.len() as u64;
-        self.dead += seen.dead.len() as u64;
-        self.void += u64::from(seen.void.is_some());
-        self.recovery = self.recovery.max(seen.recovery);
-    }
-
-    fn merge(&mut self, other: &Totals) {
-        self.sessions += other.sessions;
-        self.operations += other.operations;
-        self.histories += other.histories;
-        self.faults += other.faults;
-        self.unknown += other.unknown;
-        self.not_applied += other.not_applied;
-        self.anomalies += other.anomalies;
-        self.declared += other.declared;
-        self.given_up += other.given_up;
-        self.dead += other.dead;
-        self.void += other.void;
-        self.recovery = self.recovery.max(other.recovery);
-    }
-
-    fn row(&self, name: &str) -> String {
-        format!(
-            "| {name} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} ms |",
-            self.sessions,
-            self.operations,
-            self.histories,
-            self.faults,
-            self.unknown,
-            self.not_applied,
-            self.anomalies,
-            self.declared,
-            self.given_up,
-            self.dead,
-            self.void,
-            self.recovery.as_millis()
-        )
-    }
-
-    fn json(&self, name: &str) -> serde_json::Value {
-        json!({
-            "name": name,
-            "sessions": self.sessions,
-            "operations": self.operations,
-            "histories": self.histories,
-            "faults": self.faults,
-            "unknown": self.unknown,
-            "notApplied": self.not_applied,
-            "anomalies": self.anomalies,
-            "declaredAnomalies": self.declared,
-            "givenUp": self.given_up,
-            "notBack": self.dead,
-            "void": self.void,
-            "slowestRecoveryMs": self.recovery.as_millis() as u64,
-        })
-    }
 }

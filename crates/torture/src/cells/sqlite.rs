@@ -1,22 +1,19 @@
 //! SQLite: one file, and each sidecar has its own connections to it.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsString, path::PathBuf};
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 
 use crate::{
-    cell::{Cell, Tortured},
+    cell::{Busy, Cell, Setup, Tortured},
     disk::SmallDisk,
     fault::FaultKind,
 };
 
 pub(crate) const CELL: Cell = Cell {
     name: "sqlite",
-    start: |folder, fault| Box::pin(start(folder, fault)),
+    start: |setup| Box::pin(start(setup)),
     faults: &[
         FaultKind::None,
         FaultKind::KillSidecar,
@@ -52,7 +49,8 @@ struct Sqlite {
     disk: Option<SmallDisk>,
 }
 
-async fn start(folder: &Path, fault: FaultKind) -> Result<Box<dyn Tortured>> {
+async fn start(setup: Setup<'_>) -> Result<Box<dyn Tortured>> {
+    let Setup { folder, fault, .. } = setup;
     let disk = match fault {
         FaultKind::FullDisk => Some(SmallDisk::mount(&folder.join("disk"), DISK_BYTES)?),
         _ => None,
@@ -91,7 +89,7 @@ impl Tortured for Sqlite {
         log.lines().filter(|it| it.ends_with("(INJECTED)")).count() as u64
     }
 
-    async fn harm(&mut self, _fault: FaultKind) -> Result<()> {
+    async fn harm(&mut self, _fault: FaultKind, _busy: Busy<'_>) -> Result<()> {
         self.disk.as_mut().context("there is no disk to fill")?.fill()
     }
 

@@ -1,4 +1,4 @@
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{Cluster, view::View};
 use crate::redis::{Redis, Reply};
@@ -58,8 +58,11 @@ impl<'a> Migration<'a> {
         }
         words.push("KEYS");
         words.extend(keys.iter().map(String::as_str));
-        self.source.command(&words).await?.ok().context("cannot move keys")?;
-        Ok(keys.len())
+        match self.source.command(&words).await? {
+            // Somebody may have deleted them meanwhile.
+            Reply::Status(status) if matches!(&*status, "OK" | "NOKEY") => Ok(keys.len()),
+            other => bail!("cannot move keys: {other:?}"),
+        }
     }
 
     /// The last step: the target has the slot. All keys must have been moved.
