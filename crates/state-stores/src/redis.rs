@@ -32,6 +32,7 @@ mod cluster;
 mod confirmed;
 mod connector;
 mod dispatch;
+mod election;
 mod info;
 mod inspection;
 mod json;

@@ -192,7 +192,8 @@ pub(crate) struct SidecarArgs {
     pub(crate) resources_path: Vec<PathBuf>,
 
     /// Use this store, under the name statestore: memory, sqlite:///path, sqlite://relative/path,
-    /// redis://[user:password@]host[:port][/db], rediss:// for TLS. `run` writes a component file for a server
+    /// redis://host:port/db or redis://user:password@host:port/db, rediss:// for TLS. For a server, `run` writes a
+    /// component file
     #[arg(long, value_name = "URL", value_parser = StoreUrlParser)]
     pub(crate) state_store: Option<StoreUrl>,
 

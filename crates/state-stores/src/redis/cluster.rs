@@ -15,6 +15,7 @@ use tokio::{
 use super::{
     address::Address,
     connector::Connector,
+    election::Election,
     info,
     line::Silence,
     node::Node,
@@ -36,6 +37,8 @@ struct Shared {
     nodes: Mutex<HashMap<Address, (Arc<Node>, Instant)>>,
     map: RwLock<Map>,
     outdated: Notify,
+    /// The one that made the servers what they are in the map.
+    election: Mutex<Election>,
     renewal: Renewal,
     trouble: Trouble,
 }
@@ -94,10 +97,12 @@ impl Cluster {
             nodes: Mutex::default(),
             map: RwLock::default(),
             outdated: Notify::new(),
+            election: Mutex::default(),
             renewal: Renewal::default(),
             trouble: Trouble::default(),
         });
         let view = shared.look().await.map_err(|it| Error::new(FailureKind::Unavailable, it))?;
+        shared.election.lock().admits(view.epoch);
         shared.adopt(view);
         let mut keeper = JoinSet::new();
         keeper.spawn(shared.clone().keep());
@@ -145,15 +150,17 @@ impl Shared {
     }
 
     async fn renew(&self) {
-        self.renewal
-            .run(async {
-                let view = self.look().await;
-                self.trouble.note(view.as_ref().err(), "cannot find out who has which keys");
-                if let Ok(view) = view {
-                    self.adopt(view);
-                }
-            })
-            .await;
+        self.renewal.run(self.look_and_adopt()).await;
+    }
+
+    async fn look_and_adopt(&self) {
+        let view = self.look().await;
+        self.trouble.note(view.as_ref().err(), "cannot find out who has which keys");
+        if let Ok(view) = view
+            && self.election.lock().admits(view.epoch)
+        {
+            self.adopt(view);
+        }
     }
 
     /// Looks again when a server is slow to answer, or has pointed to another.
@@ -163,7 +170,7 @@ impl Shared {
                 () = self.connector.suspicion.notified() => {}
                 () = self.outdated.notified() => {}
             }
-            self.renew().await;
+            self.renewal.run_anew(self.look_and_adopt()).await;
             sleep(PAUSE).await;
         }
     }
@@ -224,7 +231,13 @@ impl Shared {
             if !takes_writes(&range.primary) {
                 range.primary.supersede();
                 // It may become a primary again, and is then met as another.
-                self.nodes.lock().remove(range.primary.address());
+                let mut nodes = self.nodes.lock();
+                if nodes
+                    .get(range.primary.address())
+                    .is_some_and(|it| Arc::ptr_eq(&it.0, &range.primary))
+                {
+                    nodes.remove(range.primary.address());
+                }
             }
         }
     }

@@ -29,6 +29,7 @@ use tokio::{
 
 use super::{
     address::Address,
+    line::SUSPICION,
     settings::{Login, Settings, Timing},
     tls::Tls,
 };
@@ -61,8 +62,17 @@ pub(super) struct Connection {
     redis: MultiplexedConnection,
     driver: JoinHandle<()>,
     is_cut: AtomicBool,
-    /// Since when there is a request without a reply, perhaps of somebody who has given up since.
-    silent_since: Mutex<Option<Instant>>,
+    waiters: Mutex<Waiters>,
+}
+
+/// Those who wait for replies.
+#[derive(Debug, Default)]
+struct Waiters {
+    count: usize,
+    /// Since when there is always one.
+    since: Option<Instant>,
+    /// Since when there is a request without a reply, perhaps of one who has given up since.
+    unanswered_since: Option<Instant>,
 }
 
 type Stream = Pin<Box<dyn AsyncStream + Send + Sync>>;
@@ -120,8 +130,8 @@ impl Connector {
                 MultiplexedConnection::new_with_config(&self.info, stream, config).await?;
             let driver = tokio::spawn(taking_turns(driver));
             let greeted = self.greet(&mut redis).await;
-            let (is_cut, silent_since) = Default::default();
-            let connection = Connection { redis, driver, is_cut, silent_since };
+            let (is_cut, waiters) = Default::default();
+            let connection = Connection { redis, driver, is_cut, waiters };
             greeted.map(|()| connection)
         })
         .await
@@ -131,12 +141,12 @@ impl Connector {
     pub(super) async fn subscribe(
         &self,
         address: &Address,
-        channel: &str,
+        channels: &[&str],
     ) -> Result<PubSub, String> {
         self.bounded(address, async {
             let stream = self.stream(address).await?;
             let mut messages = PubSub::new(&self.info, stream).await?;
-            messages.subscribe(channel).await?;
+            messages.subscribe(channels).await?;
             Ok(messages)
         })
         .await
@@ -208,7 +218,7 @@ impl Connection {
         if self.is_cut.load(Relaxed) || self.driver.is_finished() {
             return false;
         }
-        let is_silent = self.silent_since.lock().is_some_and(|it| it.elapsed() > patience);
+        let is_silent = self.waiters.lock().are_kept_waiting(patience);
         if is_silent {
             self.cut();
         }
@@ -236,13 +246,41 @@ impl Connection {
         self.noted(redis.send_packed_commands(commands, 0, commands.len())).await
     }
 
-    /// Takes note of a request that goes out, and of the reply that comes. One whose reply nobody waits for any
-    /// more may leave a note on a connection on which nothing else happens; that one is then made anew.
     async fn noted<T>(&self, asking: impl Future<Output = T>) -> T {
-        self.silent_since.lock().get_or_insert_with(Instant::now);
+        let _waiting = Waiting::new(self);
         let replied = asking.await;
-        *self.silent_since.lock() = None;
+        self.waiters.lock().unanswered_since = None;
         replied
+    }
+}
+
+impl Waiters {
+    /// Whether nothing was answered for longer than `patience`. What somebody waits for now is given a moment, because
+    /// the one before it may have been answered after its client had given up.
+    fn are_kept_waiting(&self, patience: Duration) -> bool {
+        let is_new = self.count > 0 && self.since.is_some_and(|it| it.elapsed() < SUSPICION);
+        !is_new && self.unanswered_since.is_some_and(|it| it.elapsed() > patience)
+    }
+}
+
+/// Counts one who waits for a reply, for as long as it does.
+struct Waiting<'a>(&'a Connection);
+
+impl<'a> Waiting<'a> {
+    fn new(connection: &'a Connection) -> Waiting<'a> {
+        let (mut waiters, now) = (connection.waiters.lock(), Instant::now());
+        waiters.unanswered_since.get_or_insert(now);
+        if waiters.count == 0 {
+            waiters.since = Some(now);
+        }
+        waiters.count += 1;
+        Waiting(connection)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiters.lock().count -= 1;
     }
 }
 

@@ -109,7 +109,9 @@ impl Dispatch {
     pub(super) async fn one(&self, call: Call<'_>) -> Result<Value> {
         let _place = self.place()?;
         let mut progress = Progress::default();
-        if let Ok((node, Lane::PLAIN)) = self.route(&call, &mut progress) {
+        if matches!(call.way, Way::Read | Way::Write)
+            && let Ok((node, Lane::PLAIN)) = self.route(&call, &mut progress)
+        {
             let reply = node.ask(&call.command(false)).await.map_or_else(Reply::None, Reply::From);
             self.take(&mut progress, reply, (&node, Lane::PLAIN), call.way);
         }

@@ -14,7 +14,10 @@ use futures::{
 };
 use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, RedisError, Value};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task::AbortHandle,
+    time::{Instant, timeout},
+};
 
 use super::{
     address::Address,
@@ -29,20 +32,26 @@ pub(super) struct Line {
     state: Mutex<State>,
     /// How many wait longer than they should.
     overdue: AtomicUsize,
-    /// Whether another server has taken the place of this one.
-    is_superseded: AtomicBool,
+    /// Whether another server has taken the place of this one. Shared by all lines to it.
+    is_superseded: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
 enum State {
     #[default]
     Closed,
-    /// On its way. All who need it wait for the same one.
-    Opening(Opening),
+    /// On its way, by a task. All who need it wait for the same one.
+    Opening(Opening, AbortHandle),
     Open(Arc<Connection>),
 }
 
 type Opening = Shared<BoxFuture<'static, Result<Arc<Connection>, String>>>;
+
+/// What a request goes out on.
+enum Next {
+    Open(Arc<Connection>),
+    Opening(Opening),
+}
 
 /// Why there is no reply, in words for users.
 #[derive(Clone, Debug)]
@@ -64,8 +73,14 @@ impl Line {
             connector,
             state: Mutex::default(),
             overdue: AtomicUsize::new(0),
-            is_superseded: AtomicBool::new(false),
+            is_superseded: Arc::default(),
         }
+    }
+
+    /// Another line to the same server.
+    pub(super) fn another(&self) -> Line {
+        let is_superseded = self.is_superseded.clone();
+        Line { is_superseded, ..Line::new(self.address.clone(), self.connector.clone()) }
     }
 
     /// Sends one command. An error of the server's is a reply.
@@ -120,25 +135,14 @@ impl Line {
 
     /// The connection that is open, or the next one.
     pub(super) async fn connection(&self) -> Result<Arc<Connection>, Silence> {
-        let opening = {
-            let mut state = self.state.lock();
-            match &*state {
-                State::Open(it) if it.is_usable(self.connector.timing.reply) => {
-                    return Ok(it.clone());
-                }
-                // One that has come to an end while nobody waited for it is news of long ago.
-                State::Opening(it) if it.peek().is_none() => it.clone(),
-                State::Opening(_) | State::Open(_) | State::Closed => {
-                    let opening = self.open().boxed().shared();
-                    *state = State::Opening(opening.clone());
-                    opening
-                }
-            }
+        let opening = match self.next() {
+            Next::Open(it) => return Ok(it),
+            Next::Opening(it) => it,
         };
         let opened = self.opened(opening.clone()).await;
         let mut state = self.state.lock();
         // The first to get here settles it for all.
-        if matches!(&*state, State::Opening(it) if it.ptr_eq(&opening)) {
+        if matches!(&*state, State::Opening(it, _) if it.ptr_eq(&opening)) {
             match &opened {
                 Some(Ok(it)) => *state = State::Open(it.clone()),
                 Some(Err(_)) => *state = State::Closed,
@@ -152,6 +156,24 @@ impl Line {
             self.connector.suspicion.notify_one();
             Silence::NotSent(message)
         })
+    }
+
+    fn next(&self) -> Next {
+        let mut state = self.state.lock();
+        let open = match &*state {
+            State::Closed => None,
+            State::Open(it) => Some(it.clone()),
+            State::Opening(it, task) if !task.is_finished() => return Next::Opening(it.clone()),
+            // Perhaps all who waited for it have given up, and how it ended is news of long ago.
+            State::Opening(it, _) => it.clone().now_or_never().and_then(Result::ok),
+        };
+        if let Some(open) = open.filter(|it| it.is_usable(self.connector.timing.reply)) {
+            *state = State::Open(open.clone());
+            return Next::Open(open);
+        }
+        let (opening, task) = self.open();
+        *state = State::Opening(opening.clone(), task);
+        Next::Opening(opening)
     }
 
     /// Waits for the connection; `None` when another server has taken the place of this one.
@@ -168,15 +190,17 @@ impl Line {
     }
 
     /// In a task of its own, so that it goes on if whoever asked for it gives up.
-    fn open(&self) -> impl Future<Output = Result<Arc<Connection>, String>> + Send + 'static {
+    fn open(&self) -> (Opening, AbortHandle) {
         let (address, connector) = (self.address.clone(), self.connector.clone());
         let task = tokio::spawn(async move { connector.connect(&address).await });
-        async move {
+        let handle = task.abort_handle();
+        let opening = async move {
             match task.await {
                 Ok(connected) => connected.map(Arc::new),
                 Err(_) => Err("the program is about to end".to_owned()),
             }
-        }
+        };
+        (opening.boxed().shared(), handle)
     }
 
     async fn reply<T>(

@@ -43,10 +43,7 @@ impl Node {
         commands: Vec<Cmd>,
         demand: Demand,
     ) -> Result<Vec<Confirmed>, Silence> {
-        let start = || {
-            let line = Line::new(self.line.address.clone(), self.line.connector.clone());
-            Confirmations::start(line, demand)
-        };
+        let start = || Confirmations::start(self.line.another(), demand);
         self.confirmations.get_or_init(start).ask_all(commands).await
     }
 

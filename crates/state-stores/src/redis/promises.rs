@@ -49,14 +49,7 @@ pub(super) fn capabilities(
         exact_values: !inspections.iter().any(|it| it.has_json),
         consistency: Consistencies {
             strong_write: strong_write(demand, inspections),
-            strong_read: Some(match demand.at_least {
-                0 => "from the server that takes the writes".into(),
-                n => format!(
-                    "from the server that takes the writes, once {n} replicas and every other that is connected \
-                     have what was read"
-                )
-                .into(),
-            }),
+            strong_read: strong_read(demand),
             eventual_read: settings.reads_from_replicas.then(|| {
                 "from a replica that had, three seconds ago at most, all that was written; from the \
                  primary if there is none"
@@ -65,6 +58,20 @@ pub(super) fn capabilities(
         },
         durability,
         server_settings: told.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+    }
+}
+
+fn strong_read(demand: Demand) -> Option<Cow<'static, str>> {
+    match (demand.at_least, demand.can_wait) {
+        (0, _) => Some("from the server that takes the writes".into()),
+        (_, false) => None,
+        (n, true) => Some(
+            format!(
+                "from the server that takes the writes, once {n} replicas and every other that is connected have \
+                 what was read"
+            )
+            .into(),
+        ),
     }
 }
 

@@ -39,8 +39,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const LAG_MAX_S: u64 = 2;
 
 /// What is known of a primary from the look before.
+#[derive(Default)]
 struct Before {
-    offset: u64,
+    /// How far it was.
+    offset: Option<u64>,
     nodes: HashMap<Address, Arc<Node>>,
 }
 
@@ -79,36 +81,43 @@ async fn watch(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let primaries = topology.primaries();
-        let looks = join_all(primaries.iter().map(|it| look(it))).await;
-        let (mut next, mut fit) = (HashMap::new(), HashMap::new());
-        for (primary, look) in primaries.iter().zip(looks) {
-            // One that does not say how far it is has no replicas that could be trusted.
-            let Some(replication) = look else { continue };
-            let last = before.remove(primary.address());
-            let mut nodes = HashMap::new();
-            let mut candidates: Vec<Arc<Node>> = Vec::new();
-            for replica in replication.replicas {
-                let known = last.as_ref().and_then(|it| it.nodes.get(&replica.address).cloned());
-                let node = known.unwrap_or_else(|| {
-                    Arc::new(Node::new(replica.address.clone(), connector.clone()))
-                });
-                let has_caught_up = last.as_ref().is_some_and(|it| replica.offset >= it.offset);
-                if replica.is_online && replica.lag_s <= LAG_MAX_S && has_caught_up {
-                    candidates.push(node.clone());
-                }
-                nodes.insert(replica.address, node);
+        let surveys = topology.primaries().into_iter().map(|primary| {
+            let last = before.remove(primary.address()).unwrap_or_default();
+            let connector = &connector;
+            async move {
+                let surveyed = survey(&primary, last, connector).await;
+                (primary.address().clone(), surveyed)
             }
-            let answers = join_all(candidates.iter().map(|it| answers(it))).await;
-            let answering =
-                candidates.into_iter().zip(answers).filter_map(|(it, is)| is.then_some(it));
-            fit.insert(primary.address().clone(), answering.collect());
-            let offset = replication.offset;
-            next.insert(primary.address().clone(), Before { offset, nodes });
+        });
+        let surveys: Vec<_> = surveys.collect();
+        let mut fit = HashMap::new();
+        for (address, (now, fit_here)) in join_all(surveys).await {
+            before.insert(address.clone(), now);
+            fit.insert(address, fit_here);
         }
-        before = next;
         *chosen.write() = fit;
     }
+}
+
+/// How far a primary is, and which of its replicas are fit to be read from.
+async fn survey(primary: &Node, last: Before, connector: &Connector) -> (Before, Vec<Arc<Node>>) {
+    // One that does not say how far it is has no replicas that could be trusted.
+    let Some(replication) = look(primary).await else { return Default::default() };
+    let mut nodes = HashMap::new();
+    let mut candidates: Vec<Arc<Node>> = Vec::new();
+    for replica in replication.replicas {
+        let known = last.nodes.get(&replica.address).cloned();
+        let node = known
+            .unwrap_or_else(|| Arc::new(Node::new(replica.address.clone(), connector.clone())));
+        let has_caught_up = last.offset.is_some_and(|it| replica.offset >= it);
+        if replica.is_online && replica.lag_s <= LAG_MAX_S && has_caught_up {
+            candidates.push(node.clone());
+        }
+        nodes.insert(replica.address, node);
+    }
+    let answers = join_all(candidates.iter().map(|it| answers(it))).await;
+    let answering = candidates.into_iter().zip(answers).filter_map(|(it, is)| is.then_some(it));
+    (Before { offset: Some(replication.offset), nodes }, answering.collect())
 }
 
 async fn look(primary: &Node) -> Option<info::Replication> {

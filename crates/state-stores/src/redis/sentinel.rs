@@ -15,6 +15,7 @@ use tracing::info;
 use super::{
     address::Address,
     connector::{Connector, Greeting},
+    election::Election,
     line::{Line, Silence},
     node::Node,
     renewal::{Renewal, Trouble},
@@ -41,7 +42,7 @@ struct Shared {
 #[derive(Debug)]
 struct Current {
     node: Arc<Node>,
-    epoch: u64,
+    election: Election,
 }
 
 /// What a sentinel says.
@@ -51,7 +52,8 @@ struct View {
     epoch: u64,
 }
 
-const SWITCH: &str = "+switch-master";
+/// What is said when another primary takes the place of one, and when a group is set up anew.
+const CHANGES: [&str; 2] = ["+switch-master", "+monitor"];
 
 /// How long sentinels may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -76,16 +78,18 @@ impl Sentinel {
     ) -> Result<Sentinel> {
         let sentinels = sentinels.into_iter().map(|it| Line::new(it, to_sentinels.clone()));
         let sentinels: Vec<Line> = sentinels.collect();
-        let View { address, epoch } = ask_all(&sentinels, group)
+        let (View { address, epoch }, _) = ask_all(&sentinels, group)
             .await
             .map_err(|message| Error::new(FailureKind::Unavailable, message))?;
+        let mut election = Election::default();
+        election.admits(epoch);
         let to_primary = to_data.greeting(Greeting::IsPrimary);
         let node = Arc::new(Node::new(address, to_primary.clone()));
         let shared = Arc::new(Shared {
             group: group.to_owned(),
             sentinels,
             to_primary,
-            primary: RwLock::new(Current { node, epoch }),
+            primary: RwLock::new(Current { node, election }),
             renewal: Renewal::default(),
             trouble: Trouble::default(),
         });
@@ -114,19 +118,21 @@ impl Shared {
     async fn look(&self) {
         let view = ask_all(&self.sentinels, &self.group).await;
         self.trouble.note(view.as_ref().err(), "cannot find out who the primary is");
-        if let Ok(view) = view {
-            self.adopt(view);
+        if let Ok((view, told_by)) = view {
+            self.adopt(view, 2 * told_by > self.sentinels.len());
         }
     }
 
     /// Believes a view, unless it is older than what is known: a sentinel that was cut off from the others still
-    /// names the primary of before.
-    fn adopt(&self, view: View) {
+    /// names the primary of before. Only most of them together can have begun to count anew.
+    fn adopt(&self, view: View, told_by_most: bool) {
         let mut primary = self.primary.write();
-        if view.epoch < primary.epoch {
+        let is_older = primary.election.is_newer_than(view.epoch);
+        if (is_older && !told_by_most) || !primary.election.admits(view.epoch) {
+            // To find out soon which of the two it is.
+            self.to_primary.suspicion.notify_one();
             return;
         }
-        primary.epoch = view.epoch;
         if *primary.node.address() != view.address {
             info!(from = %primary.node.address(), to = %view.address, "redis has another primary");
             let node = Arc::new(Node::new(view.address, self.to_primary.clone()));
@@ -138,7 +144,7 @@ impl Shared {
     async fn follow_suspicions(self: Arc<Shared>) {
         loop {
             self.to_primary.suspicion.notified().await;
-            self.renew().await;
+            self.renewal.run_anew(self.look()).await;
             sleep(PAUSE).await;
         }
     }
@@ -147,7 +153,7 @@ impl Shared {
     async fn follow_switches(self: Arc<Shared>, number: usize) {
         let Line { address, connector, .. } = &self.sentinels[number];
         loop {
-            if let Ok(messages) = connector.subscribe(address, SWITCH).await {
+            if let Ok(messages) = connector.subscribe(address, &CHANGES).await {
                 let mut messages = messages.into_on_message();
                 // What was said before anybody listened, and then whenever something is.
                 self.renewal.run_anew(self.look()).await;
@@ -160,14 +166,15 @@ impl Shared {
     }
 }
 
-/// Asks all sentinels, and believes the one that knows of the newest election.
-async fn ask_all(sentinels: &[Line], group: &str) -> Result<View, String> {
+/// Asks all sentinels. Returns what the one says that knows of the newest election, and how many have answered.
+async fn ask_all(sentinels: &[Line], group: &str) -> Result<(View, usize), String> {
     let mut asked: FuturesUnordered<_> = sentinels.iter().map(|it| ask(it, group)).collect();
-    let (mut best, mut troubles) = (None::<View>, Vec::new());
+    let (mut best, mut troubles, mut answers) = (None::<View>, Vec::new(), 0);
     loop {
         let patience = if best.is_some() { GRACE } else { PATIENCE };
         match timeout(patience, asked.next()).await {
             Ok(Some(Ok(view))) => {
+                answers += 1;
                 if best.as_ref().is_none_or(|it| it.epoch < view.epoch) {
                     best = Some(view);
                 }
@@ -176,7 +183,7 @@ async fn ask_all(sentinels: &[Line], group: &str) -> Result<View, String> {
             Ok(None) | Err(_) => break,
         }
     }
-    best.ok_or_else(|| match troubles.as_slice() {
+    best.map(|it| (it, answers)).ok_or_else(|| match troubles.as_slice() {
         [] => format!("no sentinel gave an answer within {PATIENCE:?}"),
         _ => troubles.join("; "),
     })

@@ -144,6 +144,28 @@ async fn nothing_is_half_done_in_a_slot_that_moves() {
 }
 
 #[tokio::test]
+async fn keys_with_odd_braces_can_change_their_form_unless_they_are_on_their_way() {
+    let cluster = Cluster::start(3, 0, &Options::default()).await.unwrap();
+    let store = store(&cluster, &[]).await;
+    for name in ["foo{}{bar}", "a}b", "}{x}", "{}"] {
+        let slot = cluster.slot_of(name).await.unwrap();
+        let source = cluster.primary_of(slot).await.unwrap();
+        crate::support::arrange(source, &[&["SET", name, "old"]]).await;
+        store.write(&put(name, "new")).await.unwrap();
+        assert_eq!(value(&store, name).await, "new");
+
+        crate::support::arrange(source, &[&["DEL", name], &["SET", name, "old"]]).await;
+        let target = cluster.nodes().iter().find(|it| it.address() != source.address()).unwrap();
+        let migration = cluster.migrate(slot, target).await.unwrap();
+        let error = store.write(&put(name, "newer")).await.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::NotApplied, "{name}: {error}");
+        assert_eq!(value(&store, name).await, "old");
+        migration.complete().await.unwrap();
+        store.write(&put(name, "newer")).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_strong_write_to_a_slot_that_moves_waits_for_the_replicas_there() {
     let cluster = Cluster::start(3, 1, &Options::default()).await.unwrap();
     let store = store(&cluster, &[]).await;

@@ -103,6 +103,24 @@ async fn what_the_module_does_not_take_is_stored_whole_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_full_memory_refuses_documents_and_makes_nothing_else_of_them() {
+    let Some((server, store)) = server().await else { return };
+    store.write(&json(put("k", "{}"))).await.unwrap();
+    arrange(&server, &[&["CONFIG", "SET", "maxmemory", "1"]]).await;
+    let full = open(server.address(), &[]).await;
+    for store in [&store, &full] {
+        for write in [json(put("k", "[1]")), json(put("new", "[1]"))] {
+            let error = store.write(&write).await.unwrap_err();
+            assert_eq!(error.outcome(), state::Outcome::NotApplied, "{error}");
+        }
+    }
+    assert_eq!(value(&store, "k").await, "{}");
+    arrange(&server, &[&["CONFIG", "SET", "maxmemory", "0"]]).await;
+    full.write(&json(put("k", "[1]"))).await.unwrap();
+    assert!(document(&server, "k").await.contains("\"data\":[1]"));
+}
+
+#[tokio::test]
 async fn a_key_may_change_its_form_and_its_version_goes_on() {
     let Some((server, store)) = server().await else { return };
     arrange(&server, &[&["HSET", "k", "data", "1", "version", "8000000000000000"]]).await;

@@ -159,6 +159,14 @@ async fn eventual_reads_come_from_replicas_and_converge() {
         asked().await.iter().all(|it| *it > 0)
     })
     .await;
+    // In turn.
+    let before = asked().await;
+    for _ in 0..20 {
+        eventually(&store, "k").await;
+    }
+    let more: Vec<u64> =
+        asked().await.iter().zip(before).map(|(now, before)| now - before).collect();
+    assert!(more.iter().all(|it| *it >= 5), "{more:?}");
     for i in 1..20 {
         let wanted = i.to_string();
         store.write(&put("k", &wanted)).await.unwrap();

@@ -82,4 +82,8 @@ async fn strong_writes_need_a_way_to_count_and_to_wait_for_replicas() {
     assert!(strong_write(&["-role", "-info"], &[("strongReplicas", "1")]).await);
     assert!(strong_write(&["-wait"], &[]).await, "there is nobody to wait for");
     assert!(!strong_write(&["-wait"], &[("strongReplicas", "1")]).await);
+    let server = server(&["+@all", "-wait"]).await;
+    let login = [("redisUsername", "app"), ("redisPassword", "secret"), ("strongReplicas", "1")];
+    let store = open(server.address(), &login).await;
+    assert!(store.capabilities().consistency.strong_read.is_none());
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use real_servers::redis::{MASTER_NAME, Options, Sentinels};
+use real_servers::redis::{MASTER_NAME, Options, Redis, Sentinels};
 use state::{Outcome, Store};
 use tokio::task::JoinSet;
 
@@ -120,6 +120,33 @@ async fn a_sentinel_that_stands_still_holds_nobody_up() {
     for _ in 0..20 {
         store.write(&put("k", "2")).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_group_that_is_set_up_anew_is_followed_though_it_counts_from_nothing() {
+    let group = Sentinels::start(1, 1, &Options::default()).await.unwrap();
+    let sentinel = &group.sentinels()[0];
+    let first = group.first_primary();
+    arrange(sentinel, &[&["SENTINEL", "FAILOVER", MASTER_NAME]]).await;
+    group.primary_after(first).await.unwrap();
+    let store = store(&group, &[]).await;
+    store.write(&put("k", "1")).await.unwrap();
+    // The old one goes on to answer.
+    let other = Redis::start(&Options::default()).await.unwrap();
+    let port = other.address().port().to_string();
+    arrange(
+        sentinel,
+        &[
+            &["SENTINEL", "REMOVE", MASTER_NAME],
+            &["SENTINEL", "MONITOR", MASTER_NAME, "127.0.0.1", &port, "1"],
+        ],
+    )
+    .await;
+    within(Duration::from_secs(20), "a write at the new primary", async || {
+        let _ = store.write(&put("k", "2")).await;
+        other.command(&["EXISTS", "k"]).await.unwrap().integer().unwrap() == 1
+    })
+    .await;
 }
 
 /// Each client counts up a key of its own, so that what was acknowledged last must be there, or more.

@@ -32,9 +32,11 @@ if try('DEL', key) then
     if try('HSET', key, 'version', '0') then
         redis.pcall('DEL', key)
     end
-    if not fails('JSON.SET', key, '$', '1') then
-        documents = fails('JSON.GET', key, '.') and 0 or 1
-        redis.pcall('DEL', key)
-    end
+    -- A server that takes no writes now, for want of memory or of replicas, will take documents later.
+    local trouble = fails('JSON.SET', key, '$', '1')
+    local is_passing = trouble and (string.find(trouble, 'OOM', 1, true) or string.find(trouble, 'READONLY', 1, true)
+        or string.find(trouble, 'MISCONF', 1, true) or string.find(trouble, 'NOREPLICAS', 1, true))
+    documents = (not trouble or is_passing) and not fails('JSON.GET', key, '.') and 1 or 0
+    redis.pcall('DEL', key)
 end
 return { table.concat(denied, ' '), documents }

@@ -103,11 +103,16 @@ for i, key in ipairs(KEYS) do
 end
 
 -- Whether a key that is removed can be written again: whether its slot stays here. A key of the same slot that is not
--- there tells.
+-- there tells; for a key that no other can be made for, the list of the servers.
 local function slot_stays(key)
-    local tag = string.match(key, '{([^}]+)}') or (not string.find(key, '}', 1, true) and key)
-    local reply = tag and redis.pcall('EXISTS', '{' .. tag .. '}' .. redis.sha1hex(key))
-    return not (type(reply) == 'table' and reply.err and string.find(reply.err, 'non local', 1, true))
+    local tag = string.match(key, '^[^{]*{([^}]+)}') or (not string.find(key, '}', 1, true) and key)
+    if tag then
+        local reply = redis.pcall('EXISTS', '{' .. tag .. '}' .. redis.sha1hex(key))
+        return not (type(reply) == 'table' and reply.err and string.find(reply.err, 'non local', 1, true))
+    end
+    local slot, servers = redis.pcall('CLUSTER', 'KEYSLOT', key), redis.pcall('CLUSTER', 'NODES')
+    return type(slot) ~= 'number' or type(servers) ~= 'string'
+        or not string.find(servers, '[' .. string.format('%.0f', slot) .. '->-', 1, true)
 end
 
 for key, i in pairs(last) do
@@ -130,6 +135,12 @@ local function write(...)
     written = true
 end
 
+-- Whether it is the server that takes no writes now, and not the module that does not take this one.
+local function is_of_the_server(trouble)
+    local code = string.match(trouble.err, '^%-?%u+ (%u+) ')
+    return code == 'OOM' or code == 'READONLY' or code == 'MISCONF' or code == 'NOREPLICAS'
+end
+
 local function put(key, form, version, lifetime, value)
     local old = forms[key]
     local trouble = old and old ~= form and write('DEL', key)
@@ -139,7 +150,8 @@ local function put(key, form, version, lifetime, value)
     if form == 'json' then
         local marker = creates[key] and ',"first-write":0' or ''
         local document = '{"data":' .. value .. ',"version":' .. version .. marker .. '}'
-        if write('JSON.SET', key, '$', document) then
+        trouble = write('JSON.SET', key, '$', document)
+        if trouble and not is_of_the_server(trouble) then
             -- Whatever it is that the module does not like, a hash can hold it.
             form = 'hash'
             trouble = old == 'json' and write('DEL', key)
