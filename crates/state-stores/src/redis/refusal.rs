@@ -96,7 +96,7 @@ impl Refusal {
                 FailureKind::Invalid,
                 say("is a cluster, in which the keys of a transaction must be in one slot"),
             )),
-            "ERR" if otherwise == FailureKind::Unavailable && is_denial(detail) => no(NO_RIGHT),
+            _ if otherwise == FailureKind::Unavailable && is_denial(detail) => no(NO_RIGHT),
             _ => {
                 // What follows are keys and values.
                 let detail = detail.split(", with args").next().unwrap_or_default();
@@ -199,6 +199,7 @@ mod tests {
             ("REFUSED READONLY You can't write against a read only replica.", "replica"),
             ("REFUSED OOM command not allowed when used memory > 'maxmemory'.", "maxmemory"),
             ("REFUSED ERR The user executing the script can't run this command", "permit"),
+            ("REFUSED The user executing the script can't run this command", "permit"),
             ("REFUSED ERR ACL failure in script: User me has no permissions to run it", "permit"),
             ("REFUSED FANCY new", "FANCY new"),
             (
