@@ -96,7 +96,7 @@ impl RedisStore {
                 has_json: inspections.iter().all(|it| it.has_json),
                 ttl: settings.ttl,
                 reads_from_replicas: settings.reads_from_replicas,
-                confirms_reads: settings.strong_replicas > 0,
+                confirms_reads: promises::confirms_reads(demand, &inspections),
             },
             dispatch: Dispatch::new(topology, replicas, demand, settings.timing.clone()),
         })

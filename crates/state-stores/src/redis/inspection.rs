@@ -28,6 +28,8 @@ pub(super) struct Inspection {
     pub(super) can_wait: bool,
     pub(super) can_scan: bool,
     pub(super) has_json: bool,
+    /// Whether `WAIT` covers what was read, too, and not only what was written.
+    pub(super) waits_for_reads: bool,
 }
 
 /// The settings that decide what becomes of acknowledged writes.
@@ -50,14 +52,15 @@ impl Inspection {
         questions.cmd("SCAN").arg(0).arg("COUNT").arg(1);
         questions.cmd("INFO").arg("persistence");
         questions.cmd("CLUSTER").arg("INFO");
+        questions.cmd("INFO").arg("server");
         let len = questions.len();
         for it in SETTINGS {
             questions.cmd("CONFIG").arg("GET").arg(it);
         }
         let mut replies = node.ask_all(&questions).await.map_err(|it| it.error(Intent::Read))?;
         let configured = replies.split_off(len);
-        let [role, replication, wait, scan, persistence, cluster] =
-            <[Value; 6]>::try_from(replies).expect("one reply for each question");
+        let [role, replication, wait, scan, persistence, cluster, server] =
+            <[Value; 7]>::try_from(replies).expect("one reply for each question");
         if !probe.is_named && is_shared(&cluster) {
             let message = format!(
                 "redis at {} has only a part of the keys of a cluster: set redisType to cluster",
@@ -71,6 +74,7 @@ impl Inspection {
             census,
             replicas,
             can_wait: matches!(wait, Value::Int(_)),
+            waits_for_reads: waits_for_reads(&server),
             can_scan: !matches!(scan, Value::ServerError(_)),
             has_json: rights == Rights::Enough { has_json: true },
         };
@@ -195,6 +199,18 @@ fn census(role: &Value, replication: &Value) -> (Option<Census>, Option<u32>) {
         .map_or((None, None), |(census, reply)| (Some(census), census.count(reply)))
 }
 
+/// Whether a server notes how far it was after every command of a client, and not only after those that were
+/// propagated. Source: redis, server.c: processCommand until 7.0, call since 7.2, on which Valkey is built.
+fn waits_for_reads(server: &Value) -> bool {
+    let text: String = from_redis_value(server.clone()).unwrap_or_default();
+    let version = info::field(&text, "redis_version").and_then(|it| it.split_once('.'));
+    let minor = |rest: &str| rest.split('.').next().and_then(|it| it.parse::<u32>().ok());
+    match version.and_then(|(major, rest)| Some((major.parse::<u32>().ok()?, minor(rest)?))) {
+        Some(version) => version < (7, 2),
+        None => false,
+    }
+}
+
 /// Whether `CLUSTER INFO` tells of other servers that have a part of the keys.
 fn is_shared(cluster: &Value) -> bool {
     let text: String = from_redis_value(cluster.clone()).unwrap_or_default();
@@ -219,4 +235,20 @@ fn settings(configured: Vec<Value>, persistence: &Value) -> BTreeMap<&'static st
         settings.insert("appendonly", if is_on { "yes" } else { "no" }.to_owned());
     }
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_covers_reads_until_redis_7_0() {
+        let waits = |version: &str| {
+            let info = format!("# Server\r\nredis_version:{version}\r\nredis_git_sha1:0\r\n");
+            waits_for_reads(&Value::BulkString(info.into_bytes()))
+        };
+        assert!(waits("6.2.14") && waits("7.0.15"));
+        assert!(!waits("7.2.4") && !waits("8.0.0") && !waits("255.255.255") && !waits("new"));
+        assert!(!waits_for_reads(&Value::Nil));
+    }
 }

@@ -49,7 +49,7 @@ pub(super) fn capabilities(
         exact_values: !inspections.iter().any(|it| it.has_json),
         consistency: Consistencies {
             strong_write: strong_write(demand, inspections),
-            strong_read: strong_read(demand),
+            strong_read: Some(strong_read(demand, inspections)),
             eventual_read: settings.reads_from_replicas.then(|| {
                 "from a replica that had, three seconds ago at most, all that was written; from the \
                  primary if there is none"
@@ -61,18 +61,22 @@ pub(super) fn capabilities(
     }
 }
 
-fn strong_read(demand: Demand) -> Option<Cow<'static, str>> {
-    match (demand.at_least, demand.can_wait) {
-        (0, _) => Some("from the server that takes the writes".into()),
-        (_, false) => None,
-        (n, true) => Some(
-            format!(
-                "from the server that takes the writes, once {n} replicas and every other that is connected have \
-                 what was read"
-            )
-            .into(),
-        ),
+/// Whether strong reads tell only what replicas have: asked for by demanding some, and not offered by every version
+/// of Redis.
+pub(super) fn confirms_reads(demand: Demand, inspections: &[Inspection]) -> bool {
+    demand.at_least > 0 && demand.can_wait && inspections.iter().all(|it| it.waits_for_reads)
+}
+
+fn strong_read(demand: Demand, inspections: &[Inspection]) -> Cow<'static, str> {
+    if !confirms_reads(demand, inspections) {
+        return "from the server that takes the writes".into();
     }
+    format!(
+        "from the server that takes the writes, once {} replicas and every other that is connected have what was \
+         read",
+        demand.at_least
+    )
+    .into()
 }
 
 fn strong_write(demand: Demand, inspections: &[Inspection]) -> Option<Cow<'static, str>> {
