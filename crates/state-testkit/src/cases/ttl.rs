@@ -120,8 +120,7 @@ async fn conflict_leaves_the_expiry_alone(it: &Scope) -> Result<()> {
 }
 
 async fn conditional_put_without_ttl_makes_a_value_permanent(it: &Scope) -> Result<()> {
-    it.send_alone(&it.expiring("k", 1, SECOND)).await??;
-    let etag = it.etag("k").await?;
+    let etag = it.short_lived("k").await?.etag.context("had an ETag")?;
     it.succeeds(it.put("k", 2).when(Matches(etag))).await?;
     outlives_a_second(it, "k").await
 }
