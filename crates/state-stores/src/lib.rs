@@ -9,6 +9,8 @@ use futures::future::BoxFuture;
 use state::{Result, Store};
 use state_config::Properties;
 
+#[cfg(feature = "redis")]
+mod json;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -16,6 +18,8 @@ mod redis;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "redis")]
+mod tls;
 
 /// What connects a component type to the code that serves it.
 #[derive(Debug)]

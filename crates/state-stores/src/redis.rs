@@ -48,7 +48,6 @@ mod script;
 mod sentinel;
 mod settings;
 mod slot;
-mod tls;
 mod topology;
 mod values;
 

@@ -1,6 +1,9 @@
 //! What the SQL stores share: pieces of the contract, not a framework.
 
-use std::fmt;
+use std::{fmt, time::Duration};
+
+use state::{Error, FailureKind, Result};
+use state_config::GoDuration;
 
 /// The name of a table, safe to stand unquoted in a statement: `[A-Za-z_][A-Za-z0-9_]{0,62}`.
 ///
@@ -21,6 +24,31 @@ impl fmt::Display for Identifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The table that a metadata field names.
+pub(crate) fn identifier(field: &str, text: Option<String>, default: &str) -> Result<Identifier> {
+    let text = text.filter(|it| !it.is_empty());
+    Identifier::new(text.as_deref().unwrap_or(default)).ok_or_else(|| {
+        invalid(format!(
+            "{field} must be letters, digits and underscores, and not begin with a digit"
+        ))
+    })
+}
+
+/// How often expired rows are removed; `None` for never, which zero and less mean, as in Dapr.
+pub(crate) fn interval(field: Option<GoDuration>, default: Duration) -> Option<Duration> {
+    field.map_or(Some(default), GoDuration::to_duration).filter(|it| !it.is_zero())
+}
+
+/// A duration that may be zero.
+pub(crate) fn positive(field: &str, it: GoDuration) -> Result<Duration> {
+    it.to_duration().ok_or_else(|| invalid(format!("{field} must not be negative")))
+}
+
+/// A mistake in a component file.
+pub(crate) fn invalid(message: String) -> Error {
+    Error::new(FailureKind::Invalid, message)
 }
 
 #[cfg(test)]

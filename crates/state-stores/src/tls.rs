@@ -1,4 +1,4 @@
-//! TLS to Redis: rustls, with the system's certificate authorities or one's own.
+//! TLS to servers: rustls, with the system's certificate authorities or one's own.
 
 use std::sync::Arc;
 
@@ -8,64 +8,68 @@ use rustls::{
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
-use tokio_rustls::TlsConnector;
 
-/// What makes a stream secure. The same for every connection.
-#[derive(Clone)]
-pub(super) struct Tls(pub(super) TlsConnector);
+/// What a store's users call the texts that TLS needs, for messages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FieldNames {
+    pub(crate) authorities: &'static str,
+    pub(crate) certificate: &'static str,
+    pub(crate) key: &'static str,
+}
 
-/// Reads PEM texts: the authorities to trust instead of the system's, and a certificate with its key to
-/// show to the server.
+/// Which servers are trusted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trust<'a> {
+    /// All. Whoever is in between can read and change everything.
+    Anyone,
+    /// Those that show a certificate of these authorities (PEM), or of the system's, for their own name.
+    Named(Option<&'a str>),
+}
+
+/// Reads PEM texts, those of the authorities and of `client`, a certificate with its key to show to the server.
 ///
 /// # Errors
 ///
 /// A text that is not what it should be, in words for the user, without any of the text.
-pub(super) fn configure(
-    authorities: Option<&str>,
+pub(crate) fn configure(
+    trust: Trust<'_>,
     client: Option<(&str, &str)>,
-    skip_verify: bool,
-) -> Result<Tls, String> {
+    names: &FieldNames,
+) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|e| format!("TLS cannot be used: {e}"))?;
-    let builder = match skip_verify {
-        true => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider))),
-        false => builder.with_root_certificates(match authorities {
-            Some(pem) => named(pem)?,
-            None => system()?,
-        }),
-    };
-    let config = match client {
-        None => builder.with_no_client_auth(),
-        Some((cert, key)) => {
-            let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
-                .map_err(|_| "clientKey is not a private key in PEM".to_owned())?;
-            builder
-                .with_client_auth_cert(certificates("clientCert", cert)?, key)
-                .map_err(|e| format!("clientCert and clientKey cannot be used together: {e}"))?
+    let builder = match trust {
+        Trust::Anyone => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
         }
+        Trust::Named(authorities) => builder.with_root_certificates(roots(authorities, names)?),
     };
-    Ok(Tls(TlsConnector::from(Arc::new(config))))
+    let Some((certificate, key)) = client else { return Ok(builder.with_no_client_auth()) };
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+        .map_err(|_| format!("{} is not a private key in PEM", names.key))?;
+    builder.with_client_auth_cert(certificates(names.certificate, certificate)?, key).map_err(|e| {
+        format!("{} and {} cannot be used together: {e}", names.certificate, names.key)
+    })
 }
 
-fn named(pem: &str) -> Result<RootCertStore, String> {
+fn roots(authorities: Option<&str>, names: &FieldNames) -> Result<RootCertStore, String> {
+    let field = names.authorities;
     let mut roots = RootCertStore::empty();
-    for it in certificates("caCert", pem)? {
-        roots.add(it).map_err(|e| format!("caCert cannot be used: {e}"))?;
+    if let Some(pem) = authorities {
+        for it in certificates(field, pem)? {
+            roots.add(it).map_err(|e| format!("{field} cannot be used: {e}"))?;
+        }
+        return Ok(roots);
     }
-    Ok(roots)
-}
-
-fn system() -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     // One that cannot be read is of no use, and the others still are.
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        return Err("this machine has no certificate authorities: install the package \
-                    ca-certificates, or set caCert"
-            .to_owned());
+        return Err(format!(
+            "this machine has no certificate authorities: install the package ca-certificates, or set {field}"
+        ));
     }
     Ok(roots)
 }
@@ -78,7 +82,7 @@ fn certificates(field: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-/// Trusts every server, as `insecureSkipTLSVerify` asks.
+/// Trusts every server.
 #[derive(Debug)]
 struct AnyServer(Arc<CryptoProvider>);
 
@@ -119,22 +123,19 @@ impl ServerCertVerifier for AnyServer {
     }
 }
 
-impl std::fmt::Debug for Tls {
-    /// Hides the key.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tls")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const NAMES: FieldNames =
+        FieldNames { authorities: "caCert", certificate: "clientCert", key: "clientKey" };
+
     #[test]
     fn what_is_not_pem_is_refused_without_showing_it() {
-        let refused = |authorities, client| configure(authorities, client, false).unwrap_err();
-        assert_eq!(refused(Some("secret"), None), "caCert is not a certificate in PEM");
-        let of_client = refused(None, Some(("secret", "secret")));
+        let refused = |trust, client| configure(trust, client, &NAMES).unwrap_err();
+        let of_authorities = refused(Trust::Named(Some("secret")), None);
+        assert_eq!(of_authorities, "caCert is not a certificate in PEM");
+        let of_client = refused(Trust::Anyone, Some(("secret", "secret")));
         assert!(!of_client.contains("secret") && of_client.contains("clientKey"), "{of_client}");
     }
 }

@@ -28,14 +28,22 @@ pub(crate) enum FaultKind {
     HalfOpen,
     /// Every byte travels alone.
     OneByteAtATime,
-    /// The disk is full for a while.
+    /// The disk is full for a while: that of the sidecars, or of the store's server.
     FullDisk,
     /// A flush to the disk fails now and then.
     FailingDisk,
     /// `kill -9` of the store's server, which is started again.
     KillStore,
+    /// The store's server is told to end at once, without putting anything in order, and is started again.
+    AbortStore,
     /// The store's server stands still for a while.
     PauseStore,
+    /// Others have all the connections that the store's server allows, and those of sidecars are ended.
+    TakeConnections,
+    /// A sidecar may have very few connections to the store, whose replies come late.
+    FewConnections,
+    /// Others hold some of the keys, and want some that transactions of sidecars have taken: a deadlock.
+    CrossLocks,
     /// The store carries requests out, and the connection is lost before its reply.
     LoseStoreReplies,
     /// Connections to the store are reset.
@@ -69,6 +77,8 @@ pub(crate) enum FaultKind {
     PauseReplica,
     /// Keys move from one server to another while clients use them.
     MigrateSlots,
+    /// So many servers stand still that the others are no quorum.
+    LoseQuorum,
 }
 
 /// Where a fault is made.
@@ -135,7 +145,7 @@ impl FaultKind {
                 Place::Link(Store, 1, Fault::CutAfter { direction, bytes })
             }
             FaultKind::DelayReplies => delay(Clients),
-            FaultKind::DelayStoreReplies => delay(Store),
+            FaultKind::DelayStoreReplies | FaultKind::FewConnections => delay(Store),
             FaultKind::WithholdRequests => withhold(Clients, Direction::ToServer),
             FaultKind::WithholdStoreRequests => withhold(Store, Direction::ToServer),
             FaultKind::WithholdReplies => withhold(Clients, Direction::ToClient),
@@ -146,12 +156,16 @@ impl FaultKind {
             FaultKind::OneByteAtATimeToStore => chop(Store),
             FaultKind::FullDisk
             | FaultKind::KillStore
+            | FaultKind::AbortStore
             | FaultKind::PauseStore
+            | FaultKind::TakeConnections
+            | FaultKind::CrossLocks
             | FaultKind::FullMemory
             | FaultKind::FlushScripts
             | FaultKind::KillSentinel
             | FaultKind::PauseReplica
-            | FaultKind::MigrateSlots => Place::Store,
+            | FaultKind::MigrateSlots
+            | FaultKind::LoseQuorum => Place::Store,
             FaultKind::KillPrimary | FaultKind::PausePrimary | FaultKind::SwitchPrimary => {
                 Place::Primary
             }
@@ -164,9 +178,10 @@ impl FaultKind {
             FaultKind::None | FaultKind::SwitchPrimary => Bite::No,
             FaultKind::OneByteAtATime => Bite::Connections(Side::Clients),
             FaultKind::OneByteAtATimeToStore => Bite::Connections(Side::Store),
-            FaultKind::FlushScripts | FaultKind::KillSentinel | FaultKind::MigrateSlots => {
-                Bite::Meetings
-            }
+            FaultKind::FlushScripts
+            | FaultKind::KillSentinel
+            | FaultKind::MigrateSlots
+            | FaultKind::CrossLocks => Bite::Meetings,
             _ => Bite::Failures,
         }
     }
@@ -180,6 +195,7 @@ impl FaultKind {
                 | FaultKind::KillSentinel
                 | FaultKind::PauseReplica
                 | FaultKind::MigrateSlots
+                | FaultKind::CrossLocks
         )
     }
 

@@ -140,7 +140,7 @@ impl Encoding {
                 let is_json = self.has_json
                     && *format == Format::Json
                     && wanted.is_some_and(|it| json::is_json_type(it))
-                    && json::survives(value);
+                    && json::REDIS_JSON.keeps(value);
                 let what = if is_json { &b"json"[..] } else { &b"hash"[..] };
                 let lifetime = match ttl {
                     Ttl::Unsaid => self.ttl,

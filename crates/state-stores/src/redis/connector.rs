@@ -30,8 +30,7 @@ use tokio::{
 use super::{
     address::Address,
     line::SUSPICION,
-    settings::{Login, Settings, Timing},
-    tls::Tls,
+    settings::{Login, Settings, Timing, Tls},
 };
 
 /// Everything that the connections to a group of servers have in common.

@@ -1,18 +1,19 @@
 //! A component's metadata for `state.redis`, with Dapr's names and defaults.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use redis::ProtocolVersion;
 use serde::Deserialize;
 use state::{Error, FailureKind, Result};
 use state_config::Properties;
+use tokio_rustls::TlsConnector;
 use tracing::{info, warn};
 
 use super::{
     address::Address,
-    tls::{self, Tls},
     values::{duration, number, switch},
 };
+use crate::tls::{self, FieldNames, Trust};
 
 /// As the component file has them. Read strictly, as Dapr does for Redis and no other store.
 #[derive(Debug, Deserialize)]
@@ -96,6 +97,10 @@ pub(super) struct Settings {
     pub(super) tags_keys: bool,
 }
 
+/// What makes a stream secure. The same for every connection.
+#[derive(Clone)]
+pub(super) struct Tls(pub(super) TlsConnector);
+
 /// How the servers stand to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
@@ -163,6 +168,9 @@ const WITHOUT_EFFECT: &[&str] = &[
     "redeliverinterval",
     "streamttl",
 ];
+
+const TLS_NAMES: FieldNames =
+    FieldNames { authorities: "caCert", certificate: "clientCert", key: "clientKey" };
 
 /// Logins of cloud services, which this program cannot make.
 const CLOUD_SWITCHES: &[&str] = &["useEntraID", "useAzureAD", "useOIDC"];
@@ -287,7 +295,10 @@ fn tls(fields: &Fields) -> Result<Option<Tls>> {
             "insecureSkipTLSVerify: whoever is between here and Redis can read and change everything"
         );
     }
-    tls::configure(fields.ca_cert.as_deref(), client, skip_verify).map(Some).map_err(invalid)
+    let authorities = fields.ca_cert.as_deref();
+    let trust = if skip_verify { Trust::Anyone } else { Trust::Named(authorities) };
+    let config = tls::configure(trust, client, &TLS_NAMES).map_err(invalid)?;
+    Ok(Some(Tls(TlsConnector::from(Arc::new(config)))))
 }
 
 fn protocol(fields: &Fields) -> Result<ProtocolVersion> {
@@ -379,9 +390,16 @@ fn invalid(message: String) -> Error {
     Error::new(FailureKind::Invalid, message)
 }
 
-impl std::fmt::Debug for Login {
+impl fmt::Debug for Tls {
+    /// Hides the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+impl fmt::Debug for Login {
     /// Hides the password, and with it who has none.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Login").field("username", &self.username).finish_non_exhaustive()
     }
 }

@@ -6,12 +6,12 @@ use std::{
 };
 
 use serde::Deserialize;
-use state::{Error, FailureKind, Result};
+use state::Result;
 use state_config::{GoDuration, Properties};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::sql::Identifier;
+use crate::sql::{Identifier, identifier, interval, invalid, positive};
 
 /// As the component file has them.
 #[derive(Debug, Deserialize)]
@@ -101,10 +101,6 @@ impl Settings {
         }
         let busy_timeout =
             fields.busy_timeout.map_or(Ok(BUSY_TIMEOUT), |it| positive("busyTimeout", it))?;
-        let cleanup_interval = match fields.cleanup_interval {
-            None => Some(CLEANUP_INTERVAL),
-            Some(it) => Some(positive("cleanupInterval", it)?).filter(|it| !it.is_zero()),
-        };
         Ok(Settings {
             target: Target::parse(connection_string.trim(), fields.disable_wal)?,
             timeout,
@@ -115,7 +111,7 @@ impl Settings {
                 fields.metadata_table_name,
                 "metadata",
             )?,
-            cleanup_interval,
+            cleanup_interval: interval(fields.cleanup_interval, CLEANUP_INTERVAL),
         })
     }
 }
@@ -199,23 +195,6 @@ fn pragma(text: &str) -> Result<(String, String)> {
         return Err(invalid(message));
     }
     Ok((name.to_owned(), value.to_owned()))
-}
-
-fn identifier(field: &str, text: Option<String>, default: &str) -> Result<Identifier> {
-    let text = text.filter(|it| !it.is_empty());
-    Identifier::new(text.as_deref().unwrap_or(default)).ok_or_else(|| {
-        invalid(format!(
-            "{field} must be letters, digits and underscores, and not begin with a digit"
-        ))
-    })
-}
-
-fn positive(field: &str, it: GoDuration) -> Result<Duration> {
-    it.to_duration().ok_or_else(|| invalid(format!("{field} must not be negative")))
-}
-
-fn invalid(message: String) -> Error {
-    Error::new(FailureKind::Invalid, message)
 }
 
 #[cfg(test)]
