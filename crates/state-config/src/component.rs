@@ -43,10 +43,9 @@ pub struct Source {
 }
 
 impl Component {
-    /// Whether the version is the first: none, `v0` or `v1`. Only stores with several versions
-    /// tell these apart.
-    pub fn is_first_version(&self) -> bool {
-        matches!(self.version.as_str(), "" | "v0" | "v1")
+    /// Whether it leaves the version to the store: none, or `v0`.
+    pub fn has_no_version(&self) -> bool {
+        matches!(self.version.as_str(), "" | "v0")
     }
 
     /// Reads the properties into a store's own settings struct; see [`Properties::parse`].

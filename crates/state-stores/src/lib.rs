@@ -28,8 +28,8 @@ pub struct Driver {
     pub component: &'static str,
     /// Other types that Dapr knows it by.
     pub aliases: &'static [&'static str],
-    /// The `spec.version`s it serves, the first of which also goes by none and by `v0`.
-    pub versions: &'static [&'static str],
+    /// The `spec.version` it serves: of those of one component, the first in the table also goes by none.
+    pub version: &'static str,
     /// Whether the store is a part of the process that opens it, and is killed with it, and not a
     /// server of its own.
     pub in_process: bool,
@@ -40,7 +40,7 @@ pub struct Driver {
 /// A store on its way, or why there is none.
 pub type Opening = BoxFuture<'static, Result<Arc<dyn Store>>>;
 
-/// The drivers in this binary, in alphabetical order.
+/// The drivers in this binary, in alphabetical order, and in that of their versions.
 pub static DRIVERS: &[Driver] = &[
     memory::DRIVER,
     #[cfg(feature = "redis")]
@@ -49,9 +49,14 @@ pub static DRIVERS: &[Driver] = &[
     sqlite::DRIVER,
 ];
 
-/// The driver for a `spec.type`, in any case, if this binary has it.
+/// The drivers for a `spec.type`, in any case: one for each version that this binary has of it, in order.
+pub fn versions(component_type: &str) -> impl Iterator<Item = &'static Driver> {
+    DRIVERS.iter().filter(move |it| it.serves(component_type))
+}
+
+/// The driver for a `spec.type`, in any case, without a `spec.version`.
 pub fn driver(component_type: &str) -> Option<&'static Driver> {
-    DRIVERS.iter().find(|it| it.serves(component_type))
+    versions(component_type).next()
 }
 
 impl Driver {
@@ -73,11 +78,12 @@ mod tests {
 
     #[test]
     fn drivers_are_in_alphabetical_order_and_apart() {
-        assert!(DRIVERS.is_sorted_by(|a, b| a.component < b.component));
+        let place = |it: &Driver| (it.component, it.version);
+        assert!(DRIVERS.is_sorted_by(|a, b| place(a) < place(b)));
         for driver in DRIVERS {
             let names = driver.aliases.iter().chain([&driver.component]);
             for name in names {
-                assert_eq!(DRIVERS.iter().filter(|it| it.serves(name)).count(), 1, "{name}");
+                assert!(versions(name).all(|it| it.component == driver.component), "{name}");
             }
         }
     }

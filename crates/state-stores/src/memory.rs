@@ -21,7 +21,7 @@ use crate::Driver;
 pub(crate) const DRIVER: Driver = Driver {
     component: "state.in-memory",
     aliases: &[],
-    versions: &["v1"],
+    version: "v1",
     in_process: true,
     open: |_| Box::pin(async { Ok(Arc::new(MemoryStore::new()) as Arc<dyn Store>) }),
 };

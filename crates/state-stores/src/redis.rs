@@ -54,7 +54,7 @@ mod values;
 pub(crate) const DRIVER: Driver = Driver {
     component: "state.redis",
     aliases: &[],
-    versions: &["v1"],
+    version: "v1",
     in_process: false,
     open: |properties| {
         Box::pin(async move {

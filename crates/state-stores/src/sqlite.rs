@@ -38,7 +38,7 @@ mod write;
 pub(crate) const DRIVER: Driver = Driver {
     component: "state.sqlite",
     aliases: &["state.sqlite3"],
-    versions: &["v1"],
+    version: "v1",
     in_process: true,
     open: |properties| {
         Box::pin(async move {

@@ -122,8 +122,9 @@ const MISSING: &[(&str, &str)] = &[
 pub(crate) fn driver(component: &Component) -> Result<&'static Driver, String> {
     let Component { name, component_type, version, source, .. } = component;
     let place = format!("{}:{}: component `{name}`", source.file.display(), source.line);
-    let Some(driver) = state_stores::driver(component_type) else {
-        let known: Vec<_> = DRIVERS.iter().map(|it| it.component).collect();
+    let Some(default) = state_stores::driver(component_type) else {
+        let mut known: Vec<_> = DRIVERS.iter().map(|it| it.component).collect();
+        known.dedup();
         return Err(format!(
             "{place}: couldn't find state store {component_type}/{version}; this program has {}",
             known.join(", ")
@@ -137,12 +138,16 @@ pub(crate) fn driver(component: &Component) -> Result<&'static Driver, String> {
              you want"
         ));
     }
-    let first = component.is_first_version();
-    if !first && !driver.versions.contains(&version.as_str()) {
-        return Err(format!(
-            "{place}: {component_type} has no version {version}; write {}",
-            driver.versions.join(" or ")
-        ));
+    if component.has_no_version() {
+        return Ok(default);
     }
-    Ok(driver)
+    let mut versions = state_stores::versions(component_type);
+    versions.find(|it| it.version == version).ok_or_else(|| {
+        let versions: Vec<_> =
+            state_stores::versions(component_type).map(|it| it.version).collect();
+        format!(
+            "{place}: {component_type} has no version {version}; write {}",
+            versions.join(" or ")
+        )
+    })
 }

@@ -210,7 +210,7 @@ scopes: [shop, other]
     assert_eq!(component.name, "123");
     assert_eq!(component.component_type, "State.PostgreSQL");
     assert_eq!(component.version, "v2");
-    assert!(!component.is_first_version());
+    assert!(!component.has_no_version());
     assert_eq!(component.init_timeout, Duration::from_secs(90));
     assert!(component.ignore_errors);
     assert_eq!(component.key_prefix, KeyPrefix::Name);
@@ -222,7 +222,7 @@ fn a_component_that_says_little_has_daprs_defaults() {
     let (_directory, resources) = load_files(&[("f.yaml", MEMORY)], &context());
     let component = &resources.components[0];
     assert_eq!(component.version, "");
-    assert!(component.is_first_version());
+    assert!(component.has_no_version());
     assert_eq!(component.init_timeout, Duration::from_secs(5));
     assert!(!component.ignore_errors);
     assert_eq!(component.key_prefix, KeyPrefix::AppId);
