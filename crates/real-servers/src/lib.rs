@@ -5,8 +5,10 @@
 //! interface only, keeps its data in a temporary folder unless it is given one, and ends with the process that started
 //! it, even if that is killed.
 
+mod certificates;
 mod patience;
 pub mod process;
 pub mod redis;
 
+pub use certificates::Certificates;
 pub use patience::{PATIENCE, found, until};

@@ -3,7 +3,6 @@
 //! The program is `redis-server`, or what the environment variable `STEADFAST_REDIS_SERVER` names, by a name in `PATH` or
 //! an absolute path, so that the same tests can be run with other versions of Redis and with Valkey.
 
-mod certificates;
 mod client;
 mod cluster;
 mod configuration;
@@ -25,7 +24,6 @@ use self::configuration::{Configuration, Role, SOCKET};
 use crate::process::Process;
 
 pub use self::{
-    certificates::Certificates,
     client::{Client, command},
     cluster::{Cluster, Migration},
     options::Options,

@@ -3,11 +3,11 @@ use std::{env, ffi::OsString, fs, net::SocketAddr};
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 
-use super::{
-    Client, MASTER_NAME, Options, Reply,
+use super::{Client, MASTER_NAME, Options, Reply};
+use crate::{
     certificates::{AUTHORITY, SERVER, SERVER_KEY},
+    process::{Kind, Place},
 };
-use crate::process::{Kind, Place};
 
 /// What names another program than `redis-server`.
 const PROGRAM: &str = "STEADFAST_REDIS_SERVER";

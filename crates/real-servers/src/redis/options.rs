@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::Certificates;
+use crate::Certificates;
 
 /// How the servers of a group are configured. By default as Redis is, but without snapshots, and so that replicas follow
 /// at once.

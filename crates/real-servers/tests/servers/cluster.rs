@@ -1,4 +1,7 @@
-use real_servers::redis::{Certificates, Cluster, Options, Reply};
+use real_servers::{
+    Certificates,
+    redis::{Cluster, Options, Reply},
+};
 
 #[tokio::test]
 async fn a_key_is_where_its_slot_is() {

@@ -1,5 +1,6 @@
-use real_servers::redis::{
-    Certificates, Client, Cluster, Options, Redis, Reply, Sentinels, command,
+use real_servers::{
+    Certificates,
+    redis::{Client, Cluster, Options, Redis, Reply, Sentinels, command},
 };
 use tokio::sync::OnceCell;
 

@@ -1,5 +1,6 @@
 use real_servers::{
-    redis::{Certificates, Options, Replicated},
+    Certificates,
+    redis::{Options, Replicated},
     until,
 };
 

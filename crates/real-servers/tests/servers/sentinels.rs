@@ -1,5 +1,6 @@
 use real_servers::{
-    redis::{Certificates, Options, Sentinels},
+    Certificates,
+    redis::{Options, Sentinels},
     until,
 };
 

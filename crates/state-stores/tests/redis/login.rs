@@ -1,6 +1,9 @@
 //! Ways to a server: TLS, users, databases, sockets, protocols.
 
-use real_servers::redis::{Certificates, Options, Redis};
+use real_servers::{
+    Certificates,
+    redis::{Options, Redis},
+};
 use state::Outcome;
 
 use crate::support::{get, open, put, strong, try_open, value};

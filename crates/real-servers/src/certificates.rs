@@ -7,11 +7,11 @@ use rcgen::{
 };
 
 /// The certificate of the authority, as it is called in a server's folder.
-pub(super) const AUTHORITY: &str = "authority.pem";
+pub(crate) const AUTHORITY: &str = "authority.pem";
 /// The certificate of the server.
-pub(super) const SERVER: &str = "server.pem";
+pub(crate) const SERVER: &str = "server.pem";
 /// The key of the server.
-pub(super) const SERVER_KEY: &str = "server-key.pem";
+pub(crate) const SERVER_KEY: &str = "server-key.pem";
 
 /// An authority that nobody else knows, and what it has signed. All as PEM.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl Certificates {
     }
 
     /// Writes what a server needs into its folder.
-    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         let files =
             [(AUTHORITY, &self.authority), (SERVER, &self.server), (SERVER_KEY, &self.server_key)];
         for (name, text) in files {
