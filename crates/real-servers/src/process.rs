@@ -158,27 +158,40 @@ impl Process {
         self.kill()
     }
 
+    /// Tells it to end at once, in the way that servers have for emergencies, and returns when it has. Fails if it is
+    /// paused, because it then does not hear.
+    pub async fn abort(&self) -> Result<()> {
+        self.signal(Signal::QUIT)?;
+        until("the end of a server", || async { Ok(!self.is_running()?) }).await?;
+        self.kill()
+    }
+
     /// Starts it again on its port and with what is in its folder, and waits until it answers. If it runs, it is killed
     /// first.
     pub async fn restart(&self) -> Result<()> {
         self.kill()?;
-        ensure!(self.runs().await?, "{} does not start again:\n{}", self.name(), self.log());
-        Ok(())
+        // One that was killed may have left processes that take a moment to notice, and keep another from starting.
+        until("a server to start again", || self.runs())
+            .await
+            .with_context(|| format!("{} does not start again:\n{}", self.name(), self.log()))
     }
 
-    /// Stops it where it is, and returns when it stands still. The system goes on accepting connections for it.
+    /// Stops it and the processes it has started where they are, and returns when it stands still. The system goes on
+    /// accepting connections for it.
     pub fn pause(&self) -> Result<()> {
         let process = self.signal(Signal::STOP)?;
         // Its end stays to be waited for by `child`.
         let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         waitid(WaitId::Pid(process), stopped).context("cannot wait for a pause")?;
+        signal_children(process, Signal::STOP)?;
         self.paused.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     /// Lets it go on after a pause.
     pub fn resume(&self) -> Result<()> {
-        self.signal(Signal::CONT)?;
+        let process = self.signal(Signal::CONT)?;
+        signal_children(process, Signal::CONT)?;
         self.paused.store(false, Ordering::Relaxed);
         Ok(())
     }
@@ -231,6 +244,22 @@ impl Process {
     fn log_path(&self) -> PathBuf {
         self.folder().join("log")
     }
+}
+
+/// Signals those whom a process has started: PostgreSQL has one for each client. Only Linux tells who they are.
+fn signal_children(process: Pid, signal: Signal) -> Result<()> {
+    let number = process.as_raw_nonzero();
+    let list = format!("/proc/{number}/task/{number}/children");
+    let Ok(children) = fs::read_to_string(list) else { return Ok(()) };
+    for child in children.split_whitespace().filter_map(|it| it.parse().ok()) {
+        let child = Pid::from_raw(child).context("a process has a number")?;
+        match kill_process(child, signal) {
+            // It has ended meanwhile.
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(e) => return Err(e).context("cannot signal a process of the server"),
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Process {

@@ -9,17 +9,23 @@ use futures::future::BoxFuture;
 use state::{Result, Store};
 use state_config::Properties;
 
-#[cfg(feature = "redis")]
+#[cfg(feature = "postgresql")]
+mod base64;
+#[cfg(any(feature = "postgresql", feature = "redis"))]
 mod json;
 mod memory;
+#[cfg(feature = "postgresql")]
+mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "postgresql", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "postgresql", feature = "redis"))]
 mod tls;
+#[cfg(any(feature = "postgresql", feature = "redis"))]
+mod waves;
 
 /// What connects a component type to the code that serves it.
 #[derive(Debug)]
@@ -42,11 +48,21 @@ pub type Opening = BoxFuture<'static, Result<Arc<dyn Store>>>;
 
 /// The drivers in this binary, in alphabetical order, and in that of their versions.
 pub static DRIVERS: &[Driver] = &[
+    #[cfg(feature = "postgresql")]
+    postgresql::COCKROACHDB_V1,
+    #[cfg(feature = "postgresql")]
+    postgresql::COCKROACHDB_V2,
     memory::DRIVER,
+    #[cfg(feature = "postgresql")]
+    postgresql::POSTGRESQL_V1,
+    #[cfg(feature = "postgresql")]
+    postgresql::POSTGRESQL_V2,
     #[cfg(feature = "redis")]
     redis::DRIVER,
     #[cfg(feature = "sqlite")]
     sqlite::DRIVER,
+    #[cfg(feature = "postgresql")]
+    postgresql::YUGABYTEDB,
 ];
 
 /// The drivers for a `spec.type`, in any case: one for each version that this binary has of it, in order.

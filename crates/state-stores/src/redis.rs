@@ -4,7 +4,7 @@
 //! instant. All requests share a few connections. Servers may be one, with replicas, behind Sentinels, or a
 //! cluster; `dispatch` finds the right one, and knows what may be tried again.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::{join_all, try_join_all};
@@ -24,7 +24,7 @@ use self::{
     settings::Settings,
     topology::Topology,
 };
-use crate::Driver;
+use crate::{Driver, waves::waves};
 
 mod address;
 mod call;
@@ -176,22 +176,6 @@ impl Store for RedisStore {
     }
 }
 
-/// The positions of the writes, in groups in which no key is there twice: what is sent again, because a server
-/// has refused it for now, must not overtake a later write of its key.
-fn waves(writes: &[Write]) -> Vec<Vec<usize>> {
-    let mut turns: HashMap<&Key, usize> = HashMap::with_capacity(writes.len());
-    let mut waves: Vec<Vec<usize>> = Vec::new();
-    for (i, write) in writes.iter().enumerate() {
-        let turn = turns.entry(&write.key).or_default();
-        if *turn == waves.len() {
-            waves.push(Vec::new());
-        }
-        waves[*turn].push(i);
-        *turn += 1;
-    }
-    waves
-}
-
 fn one_written(reply: Value) -> Result<Written> {
     reply::written(reply, 1).map(|mut it| it.pop().expect("one answer for one write"))
 }
@@ -203,17 +187,4 @@ fn in_several_slots((one, other): &(String, String)) -> Error {
          the application in one slot"
     );
     Error::new(FailureKind::Invalid, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn writes_of_one_key_are_in_different_waves_in_their_order() {
-        let put = |key: &str| Write::put(Key::new(key).unwrap(), "1");
-        let writes = ["a", "b", "a", "c", "a", "b"].map(put);
-        assert_eq!(waves(&writes), [vec![0, 1, 3], vec![2, 5], vec![4]]);
-        assert_eq!(waves(&[]), Vec::<Vec<usize>>::new());
-    }
 }

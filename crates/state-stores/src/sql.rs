@@ -26,7 +26,38 @@ impl fmt::Display for Identifier {
     }
 }
 
+/// The name of a table, with a schema before it or without, safe to stand unquoted in a statement.
+#[cfg(feature = "postgresql")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TableName {
+    pub(crate) schema: Option<Identifier>,
+    pub(crate) table: Identifier,
+}
+
+#[cfg(feature = "postgresql")]
+impl TableName {
+    /// Returns `None` if `text` is anything else.
+    pub(crate) fn new(text: &str) -> Option<TableName> {
+        let (schema, table) = match text.split_once('.') {
+            Some((schema, table)) => (Some(Identifier::new(schema)?), table),
+            None => (None, text),
+        };
+        Some(TableName { schema, table: Identifier::new(table)? })
+    }
+}
+
+#[cfg(feature = "postgresql")]
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.schema {
+            Some(schema) => write!(f, "{schema}.{}", self.table),
+            None => self.table.fmt(f),
+        }
+    }
+}
+
 /// The table that a metadata field names.
+#[cfg(feature = "sqlite")]
 pub(crate) fn identifier(field: &str, text: Option<String>, default: &str) -> Result<Identifier> {
     let text = text.filter(|it| !it.is_empty());
     Identifier::new(text.as_deref().unwrap_or(default)).ok_or_else(|| {

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
@@ -22,6 +25,8 @@ pub(crate) struct FieldNames {
 pub(crate) enum Trust<'a> {
     /// All. Whoever is in between can read and change everything.
     Anyone,
+    /// Those that show a certificate of these authorities (PEM), or of the system's, whatever name it has.
+    AnyName(Option<&'a str>),
     /// Those that show a certificate of these authorities (PEM), or of the system's, for their own name.
     Named(Option<&'a str>),
 }
@@ -43,6 +48,12 @@ pub(crate) fn configure(
     let builder = match trust {
         Trust::Anyone => {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
+        }
+        Trust::AnyName(authorities) => {
+            let roots = Arc::new(roots(authorities, names)?);
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+            let verifier = verifier.map_err(|e| format!("TLS cannot be used: {e}"))?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName(verifier)))
         }
         Trust::Named(authorities) => builder.with_root_certificates(roots(authorities, names)?),
     };
@@ -123,6 +134,51 @@ impl ServerCertVerifier for AnyServer {
     }
 }
 
+/// Trusts every server with a good certificate, even one for another name.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            // The name is looked at last, when everything else is known to be good.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,8 +189,9 @@ mod tests {
     #[test]
     fn what_is_not_pem_is_refused_without_showing_it() {
         let refused = |trust, client| configure(trust, client, &NAMES).unwrap_err();
-        let of_authorities = refused(Trust::Named(Some("secret")), None);
-        assert_eq!(of_authorities, "caCert is not a certificate in PEM");
+        for trust in [Trust::Named(Some("secret")), Trust::AnyName(Some("secret"))] {
+            assert_eq!(refused(trust, None), "caCert is not a certificate in PEM");
+        }
         let of_client = refused(Trust::Anyone, Some(("secret", "secret")));
         assert!(!of_client.contains("secret") && of_client.contains("clientKey"), "{of_client}");
     }

@@ -8,6 +8,16 @@ mod support;
 
 static SUBJECTS: &[Subject] = &[
     Subject { name: "memory", open: || support::open("state.in-memory", &[]), gaps: &[] },
+    #[cfg(feature = "postgresql")]
+    Subject { name: "postgresql_v1", open: || support::postgres::open("v1", &[]), gaps: &[] },
+    #[cfg(feature = "postgresql")]
+    Subject { name: "postgresql_v2", open: || support::postgres::open("v2", &[]), gaps: &[] },
+    #[cfg(feature = "postgresql")]
+    Subject {
+        name: "postgresql_v2_unprepared",
+        open: || support::postgres::open("v2", &[("queryExecMode", "exec")]),
+        gaps: &[],
+    },
     #[cfg(feature = "redis")]
     Subject { name: "redis", open: || support::redis::single(&[]), gaps: &[] },
     #[cfg(feature = "redis")]

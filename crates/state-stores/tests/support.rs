@@ -15,7 +15,16 @@ async fn open_store(
     component: &str,
     properties: Vec<(&str, &str)>,
 ) -> Result<Arc<dyn Store>, Box<dyn Error + Send + Sync>> {
-    let driver = state_stores::driver(component).ok_or("not in this build")?;
+    open_version(component, "v1", properties).await
+}
+
+async fn open_version(
+    component: &str,
+    version: &str,
+    properties: Vec<(&str, &str)>,
+) -> Result<Arc<dyn Store>, Box<dyn Error + Send + Sync>> {
+    let driver = state_stores::versions(component).find(|it| it.version == version);
+    let driver = driver.ok_or("not in this build")?;
     Ok((driver.open)(properties.into_iter().collect()).await?)
 }
 
@@ -31,6 +40,36 @@ pub(crate) fn sqlite_file(properties: Properties) -> Opening {
         let second = Some(open_store("state.sqlite", properties).await?);
         Ok(Fixture { store, second, guard: Box::new(folder) })
     })
+}
+
+/// Two stores on a server that all cases share, each version in a schema of its own.
+#[cfg(feature = "postgresql")]
+pub(crate) mod postgres {
+    use real_servers::postgres::{Options, Postgres};
+    use state_testkit::{Fixture, Opening};
+    use tokio::sync::OnceCell;
+
+    use super::{Properties, open_version};
+
+    pub(crate) fn open(version: &'static str, properties: Properties) -> Opening {
+        static SERVER: OnceCell<Postgres> = OnceCell::const_new();
+        Box::pin(async move {
+            let server = SERVER
+                .get_or_try_init(async || {
+                    // Each case opens two stores, with a few connections each.
+                    let options = Options::default().setting("max_connections", "600");
+                    let server = Postgres::start(&options).await?;
+                    server.run("CREATE SCHEMA v1; CREATE SCHEMA v2").await?;
+                    anyhow::Ok(server)
+                })
+                .await?;
+            let url = format!("{}?search_path={version}", server.url());
+            let properties = [&[("connectionString", url.as_str())], properties].concat();
+            let store = open_version("state.postgresql", version, properties.clone()).await?;
+            let second = Some(open_version("state.postgresql", version, properties).await?);
+            Ok(Fixture { store, second, guard: Box::new(()) })
+        })
+    }
 }
 
 /// Two stores on servers that all cases share. They are started by the first case that needs them, and end with

@@ -1,9 +1,10 @@
-//! What can be done to real servers. They need the package `redis-server`, and fail without it.
+//! What can be done to real servers. They need the packages `redis-server` and `postgresql`, and fail without them.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 mod cluster;
 mod orphans;
+mod postgres;
 mod process;
 mod redis;
 mod replicated;

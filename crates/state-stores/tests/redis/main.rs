@@ -16,3 +16,5 @@ mod rights;
 mod round_trips;
 mod sentinel;
 mod support;
+#[path = "../words.rs"]
+mod words;

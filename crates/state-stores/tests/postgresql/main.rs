@@ -1,0 +1,20 @@
+//! What the conformance suite cannot ask of PostgreSQL: Dapr's layouts and their earlier levels, the four outcomes under
+//! faults, standbys, poolers, rights and TLS. `cargo test -p state-stores --test postgresql [-- outcomes]`
+//!
+//! The tests start their servers themselves, from the packages `postgresql` and `pgbouncer`, and fail without them.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
+mod contention;
+mod fates;
+mod layout;
+mod login;
+mod migrations;
+mod outcomes;
+mod pooler;
+mod refusals;
+mod round_trips;
+mod standby;
+mod support;
+#[path = "../words.rs"]
+mod words;
