@@ -97,11 +97,10 @@ impl PostgresStore {
             .map_err(|e| Trouble::of(&e, &servers.label, refusal::Intent::Read).error())?;
         drop(first);
 
-        let limits = limits(settings.timeout);
         let connector = |servers, asks_system| Connector {
             servers,
             statements: settings.layout.statements(),
-            greeting: settings.owns_session.then(|| greeting(&limits)),
+            greeting: settings.owns_session.then(|| greeting(settings.timeout)),
             asks_system,
         };
         let to_standby = settings
@@ -118,7 +117,7 @@ impl PostgresStore {
             timeout: settings.timeout,
             strong_setting: inspection.strong_setting(),
             tells_fates: inspection.tells_fates,
-            limits: if settings.owns_session { String::new() } else { local(&limits) },
+            limits: limits(settings.timeout),
             standby: settings.reads_from_standby.then(Standby::default),
             places: Semaphore::new(REQUESTS_MAX),
         });
@@ -142,7 +141,7 @@ impl Store for PostgresStore {
     }
 
     async fn write(&self, write: &Write) -> Result<Written> {
-        self.engine.write_strongly(write).await
+        self.engine.write_alone(write).await
     }
 
     async fn transact(&self, writes: &[Write]) -> Result<Vec<Written>> {
@@ -180,24 +179,32 @@ impl Store for PostgresStore {
     }
 }
 
-/// What a session is limited to: a statement gives up before whoever waits for it, so that it is known that it was not
-/// applied.
-fn limits(timeout: Duration) -> Vec<(&'static str, String)> {
-    let statement = timeout.mul_f64(0.9).as_millis();
-    vec![
-        ("statement_timeout", statement.to_string()),
-        ("idle_in_transaction_session_timeout", timeout.as_millis().to_string()),
-    ]
+/// How long a statement may wait for a lock on a connection that others share.
+const LOCK_TIMEOUT_MS: u64 = 500;
+
+/// How long a statement may take: less than whoever waits for it does, so that it is known that it was not applied.
+fn statement_timeout_ms(timeout: Duration) -> u128 {
+    timeout.mul_f64(0.9).as_millis()
 }
 
-fn greeting(limits: &[(&str, String)]) -> String {
-    let isolation = "SET default_transaction_isolation = 'read committed'".to_owned();
-    let limits = limits.iter().map(|(name, value)| format!("SET {name} = {value}"));
-    [isolation].into_iter().chain(limits).collect::<Vec<_>>().join("; ")
+/// What a session is told at its start, if it is ours alone.
+fn greeting(timeout: Duration) -> String {
+    format!(
+        "SET default_transaction_isolation = 'read committed'; SET statement_timeout = {}; SET lock_timeout = \
+         {LOCK_TIMEOUT_MS}; SET idle_in_transaction_session_timeout = {}",
+        statement_timeout_ms(timeout),
+        timeout.as_millis(),
+    )
 }
 
-fn local(limits: &[(&str, String)]) -> String {
-    limits.iter().map(|(name, value)| format!("; SET LOCAL {name} = {value}")).collect()
+/// What a transaction is told at its start. It holds up nobody, and may wait.
+fn limits(timeout: Duration) -> String {
+    format!(
+        "SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = 0; SET LOCAL \
+         idle_in_transaction_session_timeout = {}",
+        statement_timeout_ms(timeout),
+        timeout.as_millis(),
+    )
 }
 
 /// Differs from Dapr: its first layout for CockroachDB numbers the versions of a row from 1, and gives the same number

@@ -2,8 +2,10 @@
 
 use crate::cell::Cell;
 
+mod postgresql;
 mod redis;
 mod sqlite;
 
 /// All of them.
-pub(crate) static CELLS: &[Cell] = &[sqlite::CELL, redis::SINGLE, redis::SENTINEL, redis::CLUSTER];
+pub(crate) static CELLS: &[Cell] =
+    &[sqlite::CELL, redis::SINGLE, redis::SENTINEL, redis::CLUSTER, postgresql::V2, postgresql::V1];

@@ -10,7 +10,7 @@ use super::{
     engine::{Engine, KEYS_MAX, for_each},
     layout::{Encoded, parts},
     persistence::{Persistence, Stage},
-    refusal::Intent,
+    refusal::{Intent, Trouble},
     statements::Which,
 };
 
@@ -39,7 +39,7 @@ impl Engine {
         }
         let rest: Vec<usize> = (0..writes.len()).filter(|i| answers[*i].is_none()).collect();
         let alone: Vec<&Write> = rest.iter().map(|i| writes[*i]).collect();
-        let alone = state::each(&alone, |it| self.write_strongly(it)).await;
+        let alone = state::each(&alone, |it| self.write_alone(it)).await;
         for (i, answer) in rest.into_iter().zip(alone) {
             answers[i] = Some(answer);
         }
@@ -47,17 +47,18 @@ impl Engine {
     }
 
     /// Writes of one kind, in one statement. `None` for those that have to be tried alone, because one of them was
-    /// refused.
+    /// refused, or would have to wait.
     async fn write_together(
         &self,
         which: Which,
         writes: &[&Write],
     ) -> Vec<Option<Result<Written>>> {
         match self.try_together(which, writes).await {
-            Ok(mut etags) => writes
+            Ok(Some(mut etags)) => writes
                 .iter()
                 .map(|it| Some(Ok(Written { etag: etags.remove(it.key.as_str()) })))
                 .collect(),
+            Ok(None) => writes.iter().map(|_| None).collect(),
             Err(Error::Failure(it)) if it.kind() == FailureKind::Invalid => {
                 writes.iter().map(|_| None).collect()
             }
@@ -65,7 +66,11 @@ impl Engine {
         }
     }
 
-    async fn try_together(&self, which: Which, writes: &[&Write]) -> Result<HashMap<String, ETag>> {
+    async fn try_together(
+        &self,
+        which: Which,
+        writes: &[&Write],
+    ) -> Result<Option<HashMap<String, ETag>>> {
         let _place = self.place()?;
         let keys: Vec<&str> = writes.iter().map(|it| it.key.as_str()).collect();
         let encoded: Vec<Encoded> =
@@ -83,11 +88,14 @@ impl Engine {
                     Ok(connection) => {
                         stage.sends();
                         match connection.run(which, parameters).await {
-                            Ok(rows) => return Ok(etags(&rows)),
+                            Ok(rows) => return Ok(Some(etags(&rows))),
                             Err(e) => self.trouble(&connection, &e, Intent::Write),
                         }
                     }
                 };
+                if let Trouble::Locked(_) = trouble {
+                    return Ok(None);
+                }
                 stage.starts_again(&trouble);
                 persistence.endures(trouble).await?;
             }

@@ -57,8 +57,9 @@ pub(super) struct Connection {
     prepared: Option<Vec<tokio_postgres::Statement>>,
     load: AtomicUsize,
     opened: Instant,
-    /// When something was last heard while something was asked, in milliseconds since it was opened.
-    heard_ms: AtomicU64,
+    /// Since when it has been asked without an answer to anything, in milliseconds after it was opened; 0 if it has not.
+    /// That nobody waits any more makes no difference.
+    unanswered_ms: AtomicU64,
     /// No request is to be sent on it any more.
     retired: AtomicBool,
     /// How often the server has said that it stopped to wait for a standby.
@@ -124,7 +125,7 @@ impl Connector {
             prepared,
             load: AtomicUsize::new(0),
             opened: Instant::now(),
-            heard_ms: AtomicU64::new(0),
+            unanswered_ms: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             unconfirmed,
             permit: None,
@@ -140,9 +141,10 @@ impl Connection {
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
         let statement = &self.connector.statements[which as usize];
-        if self.load.fetch_add(1, Relaxed) == 0 {
-            self.hear();
-        }
+        let now_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        // It is no matter if somebody else comes first.
+        let _ = self.unanswered_ms.compare_exchange(0, now_ms, Relaxed, Relaxed);
+        self.load.fetch_add(1, Relaxed);
         let _busy = Busy(self);
         let answer = match &self.prepared {
             Some(prepared) => self.client.query(&prepared[which as usize], parameters).await,
@@ -153,7 +155,7 @@ impl Connection {
                 self.client.query_typed(&statement.text, &typed).await
             }
         };
-        self.hear();
+        self.unanswered_ms.store(0, Relaxed);
         answer
     }
 
@@ -164,7 +166,7 @@ impl Connection {
 
     /// Whether new requests should be sent elsewhere: it has ended, is to end, or is silent.
     pub(super) fn is_doubtful(&self) -> bool {
-        self.is_over() || (self.load() > 0 && self.silent() > SUSPICION)
+        self.is_over() || self.silent() > SUSPICION
     }
 
     /// Whether nothing can be sent on it any more.
@@ -182,13 +184,11 @@ impl Connection {
         self.unconfirmed.load(Relaxed)
     }
 
-    fn hear(&self) {
-        let ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.heard_ms.store(ms, Relaxed);
-    }
-
     fn silent(&self) -> Duration {
-        self.opened.elapsed().saturating_sub(Duration::from_millis(self.heard_ms.load(Relaxed)))
+        match self.unanswered_ms.load(Relaxed) {
+            0 => Duration::ZERO,
+            since => self.opened.elapsed().saturating_sub(Duration::from_millis(since)),
+        }
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Engine {
     pub(super) strong_setting: Option<&'static str>,
     /// Whether the server tells what became of a transaction.
     pub(super) tells_fates: bool,
-    /// What a transaction is told first, if sessions are not ours.
+    /// What a transaction is told first.
     pub(super) limits: String,
     pub(super) standby: Option<Standby>,
     /// One for each request that is under way.
@@ -158,8 +158,9 @@ impl Engine {
         stage.bounded(self.timeout, Intent::Read, self.pool.label(), work).await
     }
 
-    /// One write that is as safe as it has to be by itself.
-    pub(super) async fn write(&self, write: &Write) -> Result<Written> {
+    /// One write, among others on a connection. `None` if somebody else has its key, and it was not applied: it can wait
+    /// for that on a connection of its own.
+    pub(super) async fn write(&self, write: &Write) -> Result<Option<Written>> {
         let _place = self.place()?;
         let parts = parts(&self.layout, write);
         let expected = match &write.precondition {
@@ -171,23 +172,24 @@ impl Engine {
             Precondition::Any | Precondition::Absent => None,
         };
         let (stage, mut persistence) = (Stage::default(), Persistence::default());
+        let (parts, expected) = (parts.as_ref(), expected.as_ref());
         let work = async {
             loop {
                 let trouble = match self.pool.shared().await {
                     Err(trouble) => trouble,
                     Ok(connection) => {
                         stage.sends();
-                        match self
-                            .try_write(&connection, write, parts.as_ref(), expected.as_ref())
-                            .await
-                        {
-                            Ok(said) => return said.written(write),
+                        match self.try_write(&connection, write, parts, expected).await {
+                            Ok(said) => return said.written(write).map(Some),
                             Err(trouble) => trouble,
                         }
                     }
                 };
                 match trouble {
-                    Trouble::Final(e) => return self.look_for(&write.key, parts.as_ref(), e).await,
+                    Trouble::Locked(_) => return Ok(None),
+                    Trouble::Final(e) => {
+                        return self.look_for(&write.key, parts, e).await.map(Some);
+                    }
                     trouble => {
                         stage.starts_again(&trouble);
                         persistence.endures(trouble).await?;

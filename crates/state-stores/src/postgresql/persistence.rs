@@ -42,7 +42,10 @@ impl Stage {
 
     /// It was certainly not applied, because of this.
     pub(super) fn starts_again(&self, trouble: &Trouble) {
-        if let Trouble::NotNow(Error::Failure(e)) | Trouble::NotHere(Error::Failure(e)) = trouble {
+        if let Trouble::NotNow(Error::Failure(e))
+        | Trouble::NotHere(Error::Failure(e))
+        | Trouble::Locked(Error::Failure(e)) = trouble
+        {
             *self.trouble.lock() = Some((e.kind(), e.to_string()));
         }
         self.sent.store(false, Relaxed);
@@ -79,7 +82,7 @@ impl Persistence {
     /// If it is not.
     pub(super) async fn endures(&mut self, trouble: Trouble) -> Result<()> {
         let max = match trouble {
-            Trouble::NotNow(_) => CONTENDED_MAX,
+            Trouble::NotNow(_) | Trouble::Locked(_) => CONTENDED_MAX,
             Trouble::NotHere(_) => ELSEWHERE_MAX,
             Trouble::Final(_) => 0,
         };

@@ -6,12 +6,15 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
     connection::{Connection, Connector, NoConnection},
     refusal::Trouble,
 };
+
+/// How long it is not tried to have one more, where there is one that will do.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -21,23 +24,25 @@ pub(super) struct Pool {
     /// Twice as many as slots, where there may be so many: one that is stuck is replaced and not cut off.
     shared_permits: Arc<Semaphore>,
     /// Of no use at the moment, and since when.
-    idle: Mutex<Vec<(Connection, Instant)>>,
-    lease_permits: Semaphore,
+    idle: Arc<Idle>,
+    lease_permits: Arc<Semaphore>,
 }
 
-#[derive(Debug, Default)]
+type Idle = Mutex<Vec<(Connection, Instant)>>;
+
+#[derive(Clone, Debug, Default)]
 struct Slot {
-    connection: RwLock<Option<Arc<Connection>>>,
+    connection: Arc<RwLock<Option<Arc<Connection>>>>,
     /// Whoever opens one has this. What came of the last attempt, and when, if it was nothing.
-    opening: tokio::sync::Mutex<Option<(Instant, Arc<NoConnection>)>>,
+    opening: Arc<tokio::sync::Mutex<Option<(Instant, NoConnection)>>>,
 }
 
 /// A connection that nobody else uses. It is closed at the end, unless it is given back.
 #[derive(Debug)]
-pub(super) struct Lease<'a> {
-    pool: &'a Pool,
+pub(super) struct Lease {
     pub(super) connection: Connection,
-    permit: SemaphorePermit<'a>,
+    idle: Arc<Idle>,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Pool {
@@ -48,8 +53,8 @@ impl Pool {
             connector,
             shared: (0..shared.div_ceil(2)).map(|_| Slot::default()).collect(),
             shared_permits: Arc::new(Semaphore::new(shared)),
-            idle: Mutex::default(),
-            lease_permits: Semaphore::new(max - shared),
+            idle: Arc::default(),
+            lease_permits: Arc::new(Semaphore::new(max - shared)),
         }
     }
 
@@ -68,60 +73,65 @@ impl Pool {
             {
                 return Ok(best.clone());
             }
-            let Some((slot, permit)) = self.vacancy() else {
-                if let Some(it) = best.or_else(|| self.any()) {
-                    return Ok(it);
-                }
-                self.wait_for(&self.shared[0], asked).await?;
-                continue;
-            };
-            let Ok(mut opening) = slot.opening.try_lock() else {
-                drop(permit);
-                if let Some(best) = best {
-                    return Ok(best);
-                }
-                self.wait_for(slot, asked).await?;
-                continue;
-            };
-            match (self.connector.connect(Some(permit)).await, best) {
-                (Ok(it), _) => {
-                    let it = Arc::new(it);
-                    *slot.connection.write() = Some(it.clone());
-                    *opening = None;
-                    return Ok(it);
-                }
-                (Err(_), Some(best)) => return Ok(best),
-                (Err(e), None) => {
-                    let trouble = Trouble::of_connecting(&e, self.label());
-                    *opening = Some((Instant::now(), Arc::new(e)));
-                    return Err(trouble);
-                }
+            let other = best.or_else(|| self.any());
+            let vacancy = self.vacancy().map(|(slot, permit)| {
+                self.open(slot, permit, other.is_none());
+                slot
+            });
+            if let Some(it) = other {
+                return Ok(it);
+            }
+            let slot = vacancy.unwrap_or(&self.shared[0]);
+            // If that has failed since it was asked for, it need not be tried once more for everybody who waits.
+            if let Some((failed, why)) = &*slot.opening.lock().await
+                && *failed >= asked
+            {
+                return Err(Trouble::of_connecting(why, self.label()));
             }
         }
     }
 
-    /// Waits until somebody else has opened a connection. If that has failed since `asked`, it need not be tried once
-    /// more for everybody who waits.
-    async fn wait_for(&self, slot: &Slot, asked: Instant) -> Result<(), Trouble> {
-        match &*slot.opening.lock().await {
-            Some((failed, e)) if *failed >= asked => Err(Trouble::of_connecting(e, self.label())),
-            _ => Ok(()),
+    /// Opens a connection in a slot, unless somebody does. It is opened also if whoever asked for it gives up, or nobody
+    /// would ever have one who is less patient than it takes.
+    fn open(&self, slot: &Slot, permit: OwnedSemaphorePermit, is_urgent: bool) {
+        let Ok(mut opening) = slot.opening.clone().try_lock_owned() else { return };
+        let failed_lately = opening.as_ref().is_some_and(|it| it.0.elapsed() < PAUSE);
+        if failed_lately && !is_urgent {
+            return;
         }
+        let (connector, connection) = (self.connector.clone(), slot.connection.clone());
+        tokio::spawn(async move {
+            match connector.connect(Some(permit)).await {
+                Ok(it) => {
+                    *connection.write() = Some(Arc::new(it));
+                    *opening = None;
+                }
+                Err(e) => *opening = Some((Instant::now(), e)),
+            }
+        });
     }
 
     /// A connection that nobody else uses.
-    pub(super) async fn lease(&self) -> Result<Lease<'_>, Trouble> {
-        let permit = self.lease_permits.acquire().await.expect("it is never closed");
+    pub(super) async fn lease(&self) -> Result<Lease, Trouble> {
+        let permit = self.lease_permits.clone().acquire_owned().await.expect("it is never closed");
         let used = || self.idle.lock().pop();
         while let Some((connection, _)) = used() {
             if !connection.is_over() {
-                return Ok(Lease { pool: self, connection, permit });
+                return Ok(Lease { connection, idle: self.idle.clone(), permit });
             }
         }
         // There are no more of these than permits: one is opened only when none is idle.
-        let connection = self.connector.connect(None).await;
-        let connection = connection.map_err(|e| Trouble::of_connecting(&e, self.label()))?;
-        Ok(Lease { pool: self, connection, permit })
+        let (sender, receiver) = oneshot::channel();
+        let (connector, idle) = (self.connector.clone(), self.idle.clone());
+        tokio::spawn(async move {
+            let opened = connector.connect(None).await;
+            let lease = opened.map(|connection| Lease { connection, idle, permit });
+            if let Err(Ok(unwanted)) = sender.send(lease) {
+                unwanted.give_back();
+            }
+        });
+        let lease = receiver.await.expect("it is always sent");
+        lease.map_err(|e| Trouble::of_connecting(&e, self.label()))
     }
 
     /// Closes what was of no use for so long.
@@ -154,10 +164,10 @@ impl Pool {
     }
 }
 
-impl Lease<'_> {
+impl Lease {
     /// Keeps the connection for others: nothing is under way on it.
     pub(super) fn give_back(self) {
-        self.pool.idle.lock().push((self.connection, Instant::now()));
+        self.idle.lock().push((self.connection, Instant::now()));
         drop(self.permit);
     }
 }

@@ -19,6 +19,8 @@ pub(super) enum Trouble {
     NotNow(Error),
     /// The same, but not on this connection.
     NotHere(Error),
+    /// The same: it would have held up others, who wait for nothing.
+    Locked(Error),
     /// There is nothing to be done about it.
     Final(Error),
 }
@@ -27,7 +29,7 @@ impl Trouble {
     /// The error, if it is not tried again.
     pub(super) fn error(self) -> Error {
         match self {
-            Trouble::NotNow(e) | Trouble::NotHere(e) | Trouble::Final(e) => e,
+            Trouble::NotNow(e) | Trouble::NotHere(e) | Trouble::Locked(e) | Trouble::Final(e) => e,
         }
     }
 
@@ -93,8 +95,10 @@ impl Trouble {
             };
         }
         match code {
-            // Another transaction was in the way, or a lock did not come in time.
-            "40001" | "40P01" | "55P03" => Trouble::NotNow(not_applied()),
+            // Another transaction was in the way.
+            "40001" | "40P01" => Trouble::NotNow(not_applied()),
+            // A lock did not come in time.
+            "55P03" => Trouble::Locked(not_applied()),
             // The server takes no writes: it is a standby, or one is told to be one.
             "25006" => Trouble::NotHere(with_remedy(
                 message,
@@ -155,10 +159,12 @@ mod tests {
 
     #[test]
     fn who_was_in_the_way_may_not_be_the_next_time() {
-        for code in ["40001", "40P01", "55P03"] {
+        for code in ["40001", "40P01"] {
             let Trouble::NotNow(e) = write(code) else { panic!("{code}") };
             assert_eq!(e.outcome(), Outcome::NotApplied, "{code}");
         }
+        let Trouble::Locked(e) = write("55P03") else { panic!() };
+        assert_eq!(e.outcome(), Outcome::NotApplied);
         let Trouble::NotHere(e) = write("25006") else { panic!() };
         assert!(e.outcome() == Outcome::NotApplied && e.to_string().contains("takes no writes"));
     }

@@ -33,7 +33,8 @@ struct Prepared<'a> {
     condition: &'a Precondition,
     parts: Option<(Encoded, Option<f64>)>,
     expected: Option<Expected>,
-    /// Whether a key that has to be absent is to stay so: it is taken for a moment, so that nobody creates it meanwhile.
+    /// Whether the key is taken for a moment before it is deleted: of a key that is absent, there is no row whose lock would
+    /// keep others from creating it meanwhile.
     is_claim: bool,
 }
 
@@ -57,10 +58,11 @@ struct Fate {
 }
 
 impl Engine {
-    /// A write, in a transaction if that is what it takes to make it as safe as it has to be.
-    pub(super) async fn write_strongly(&self, write: &Write) -> Result<Written> {
-        if write.consistency == Consistency::Eventual || self.strong_setting.is_none() {
-            return self.write(write).await;
+    /// A write, in a transaction if that is what it takes to make it as safe as it has to be, or if it has to wait.
+    pub(super) async fn write_alone(&self, write: &Write) -> Result<Written> {
+        let is_safe = write.consistency == Consistency::Eventual || self.strong_setting.is_none();
+        if is_safe && let Some(written) = self.write(write).await? {
+            return Ok(written);
         }
         let mut written = self.transact(std::slice::from_ref(write)).await?;
         Ok(written.pop().expect("one answer for one write"))
@@ -69,8 +71,10 @@ impl Engine {
     pub(super) async fn transact(&self, writes: &[Write]) -> Result<Vec<Written>> {
         let _place = self.place()?;
         let mut plan = Vec::with_capacity(writes.len());
-        for step in steps(writes) {
-            match self.prepare(step)? {
+        let steps = steps(writes);
+        let is_alone = steps.len() == 1;
+        for step in steps {
+            match self.prepare(step, is_alone)? {
                 Ok(it) => plan.push(it),
                 Err(step) => return Err(self.impossible(&step).await),
             }
@@ -92,7 +96,11 @@ impl Engine {
     }
 
     /// The inner error is a step whose conditions cannot all be true.
-    fn prepare<'a>(&self, step: Step<'a>) -> Result<Result<Prepared<'a>, Step<'a>>> {
+    fn prepare<'a>(
+        &self,
+        step: Step<'a>,
+        is_alone: bool,
+    ) -> Result<Result<Prepared<'a>, Step<'a>>> {
         let Some(condition) = step.condition() else { return Ok(Err(step)) };
         let expected = match condition {
             Precondition::Matches(etag) => match self.layout.expected(etag)? {
@@ -102,7 +110,12 @@ impl Engine {
             Precondition::Any | Precondition::Absent => None,
         };
         let parts = parts(&self.layout, step.last.1);
-        let is_claim = parts.is_none() && *condition == Precondition::Absent;
+        let is_claim = parts.is_none()
+            && match condition {
+                Precondition::Any => !is_alone,
+                Precondition::Absent => true,
+                Precondition::Matches(_) => false,
+            };
         let parts = if is_claim { Some((self.layout.placeholder(), None)) } else { parts };
         Ok(Ok(Prepared { step, condition, parts, expected, is_claim }))
     }
@@ -170,7 +183,7 @@ impl Engine {
         plan: &[Prepared<'_>],
         strong: bool,
     ) -> Result<(Vec<Option<ETag>>, Option<Fate>), Trouble> {
-        let mut begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED{}", self.limits);
+        let mut begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", self.limits);
         if let (true, Some(setting)) = (strong, self.strong_setting) {
             begin += &format!("; SET LOCAL synchronous_commit = {setting}");
         }
@@ -229,7 +242,7 @@ impl Engine {
     }
 
     /// `None` if nobody answers.
-    async fn ask(&self, lease: Lease<'_>, fate: &Fate) -> Option<String> {
+    async fn ask(&self, lease: Lease, fate: &Fate) -> Option<String> {
         let now = Fate::of(&lease.connection).await.ok()?;
         if (&now.timeline, &now.system) != (&fate.timeline, &fate.system) {
             return Some("of another history".to_owned());

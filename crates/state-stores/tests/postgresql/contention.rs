@@ -135,3 +135,43 @@ async fn a_lock_holds_up_those_who_want_it_and_nobody_else() {
     transaction.rollback().await.unwrap();
     waiting.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn transactions_that_delete_keys_which_are_absent_do_not_mix_with_others() {
+    let server = Postgres::start(&Options::default()).await.unwrap();
+    for version in VERSIONS {
+        let store = open(&server.url(), version, &[]).await;
+        let work = |n: usize| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for i in 0..200 {
+                    let text = format!("1{n}{i}");
+                    let writes = match n % 2 {
+                        0 => [delete("a"), put("b", &text)],
+                        _ => [put("a", &text), put("b", &text)],
+                    };
+                    store.transact(&writes).await.unwrap();
+                }
+            })
+        };
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let working = async {
+            join_all((0..8).map(work)).await.into_iter().for_each(|it| it.unwrap());
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        };
+        let watching = async {
+            let client = server.client().await.unwrap();
+            // Both keys at one instant: one is absent, or they are equal.
+            let value = if version == "v1" { "value" } else { "convert_from(value, 'UTF8')" };
+            let query = format!(
+                "SELECT count(DISTINCT {value}), count(*) FROM {version}_state WHERE key IN ('a', 'b')"
+            );
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let row = client.query_one(&query, &[]).await.unwrap();
+                let (values, keys): (i64, i64) = (row.get(0), row.get(1));
+                assert!(values <= 1, "{values} values of {keys} keys");
+            }
+        };
+        tokio::join!(working, watching);
+    }
+}

@@ -1,14 +1,22 @@
 //! The four outcomes when connections fail, by a proxy before the server that makes them fail.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use fault_proxy::{AtMark, Direction, Fault, Proxy};
 use real_servers::postgres::{Options, Postgres};
 use state::{Change, FailureKind, Outcome, Precondition, Store, Write};
 
+use tokio::time::timeout;
+
 use crate::support::{
-    VERSIONS, delete, etag, get, kind, matches, open, outcome, put, serves_again, strong, try_get,
-    value,
+    RECOVERY_MAX, VERSIONS, delete, etag, get, kind, matches, open, outcome, put, serves_again,
+    strong, try_get, value, within,
 };
 
 /// A server, a proxy before it, and a store that goes through the proxy. `near` does not.
@@ -229,3 +237,59 @@ async fn bytes_that_come_alone_or_late_are_understood() {
         assert!(answers.iter().all(Result::is_ok));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_give_up_early_do_not_keep_it_from_serving_again() {
+    let Chain { server, proxy, far, near: _near } = chain("v2").await;
+    let done = Arc::new(AtomicBool::new(false));
+    let work = |n: usize| {
+        let (far, done) = (far.clone(), done.clone());
+        tokio::spawn(async move {
+            while !done.load(Relaxed) {
+                let (k, l) = (format!("{}", n % 5), format!("{}-l", n % 3));
+                let writes = [put(&k, "1"), put(&l, "1"), delete("k")];
+                let _ = timeout(PATIENCE, far.transact(&writes)).await;
+                let _ = timeout(PATIENCE, far.write(&writes[0])).await;
+                let _ = timeout(PATIENCE, try_get(&far, &k)).await;
+            }
+        })
+    };
+    let working: Vec<_> = (0..16).map(work).collect();
+    let serves = async |what: &str| {
+        within(RECOVERY_MAX, what, async || {
+            let write = put("recovery", "1");
+            timeout(PATIENCE, far.write(&write)).await.is_ok_and(|it| it.is_ok())
+                && timeout(PATIENCE, far.transact(std::slice::from_ref(&write)))
+                    .await
+                    .is_ok_and(|it| it.is_ok())
+        })
+        .await;
+    };
+    serves("before all faults").await;
+    for fault in [
+        Fault::LoseReply,
+        Fault::Reset,
+        Fault::HalfOpen,
+        Fault::Blackhole { direction: Direction::ToClient },
+        Fault::Blackhole { direction: Direction::ToServer },
+    ] {
+        proxy.set_one_in(2, fault.clone());
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        proxy.heal();
+        serves(&format!("{fault:?}")).await;
+    }
+    server.process().kill().unwrap();
+    server.process().restart().await.unwrap();
+    serves("kill").await;
+    server.process().pause().unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    server.process().resume().unwrap();
+    serves("pause").await;
+    done.store(true, Relaxed);
+    for it in working {
+        it.await.unwrap();
+    }
+}
+
+/// How long an impatient client waits.
+const PATIENCE: Duration = Duration::from_millis(200);
