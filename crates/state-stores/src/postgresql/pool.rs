@@ -1,12 +1,13 @@
 //! A few connections: some that single statements share, and some that a transaction has for itself.
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
     connection::{Connection, Connector, NoConnection},
@@ -20,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Pool {
     connector: Arc<Connector>,
     /// Each for many requests, which the server carries out one after the other.
-    shared: Vec<Slot>,
+    shared: Vec<Arc<Slot>>,
     /// Twice as many as slots, where there may be so many: one that is stuck is replaced and not cut off.
     shared_permits: Arc<Semaphore>,
     /// Of no use at the moment, and since when.
@@ -30,11 +31,19 @@ pub(super) struct Pool {
 
 type Idle = Mutex<Vec<(Connection, Instant)>>;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Slot {
-    connection: Arc<RwLock<Option<Arc<Connection>>>>,
-    /// Whoever opens one has this. What came of the last attempt, and when, if it was nothing.
-    opening: Arc<tokio::sync::Mutex<Option<(Instant, NoConnection)>>>,
+    now: Mutex<Now>,
+    /// Tells those who wait that a connection was opened, or could not be.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Now {
+    connection: Option<Arc<Connection>>,
+    is_opening: bool,
+    /// Why the last attempt came to nothing, and when.
+    failed: Option<(Instant, NoConnection)>,
 }
 
 /// A connection that nobody else uses. It is closed at the end, unless it is given back.
@@ -51,7 +60,7 @@ impl Pool {
         let shared = max / 2;
         Pool {
             connector,
-            shared: (0..shared.div_ceil(2)).map(|_| Slot::default()).collect(),
+            shared: (0..shared.div_ceil(2)).map(|_| Arc::default()).collect(),
             shared_permits: Arc::new(Semaphore::new(shared)),
             idle: Arc::default(),
             lease_permits: Arc::new(Semaphore::new(max - shared)),
@@ -75,40 +84,18 @@ impl Pool {
             }
             let other = best.or_else(|| self.any());
             let vacancy = self.vacancy().map(|(slot, permit)| {
-                self.open(slot, permit, other.is_none());
+                slot.open(self.connector.clone(), permit, other.is_none());
                 slot
             });
-            if let Some(it) = other {
-                return Ok(it);
-            }
-            let slot = vacancy.unwrap_or(&self.shared[0]);
-            // If that has failed since it was asked for, it need not be tried once more for everybody who waits.
-            if let Some((failed, why)) = &*slot.opening.lock().await
-                && *failed >= asked
-            {
-                return Err(Trouble::of_connecting(why, self.label()));
-            }
-        }
-    }
-
-    /// Opens a connection in a slot, unless somebody does. It is opened also if whoever asked for it gives up, or nobody
-    /// would ever have one who is less patient than it takes.
-    fn open(&self, slot: &Slot, permit: OwnedSemaphorePermit, is_urgent: bool) {
-        let Ok(mut opening) = slot.opening.clone().try_lock_owned() else { return };
-        let failed_lately = opening.as_ref().is_some_and(|it| it.0.elapsed() < PAUSE);
-        if failed_lately && !is_urgent {
-            return;
-        }
-        let (connector, connection) = (self.connector.clone(), slot.connection.clone());
-        tokio::spawn(async move {
-            match connector.connect(Some(permit)).await {
-                Ok(it) => {
-                    *connection.write() = Some(Arc::new(it));
-                    *opening = None;
+            match (other, vacancy) {
+                (Some(it), _) => return Ok(it),
+                (None, Some(slot)) => slot.opened(asked, self.label()).await?,
+                // Those that are left of others will end, because nothing can be sent on them.
+                (None, None) => {
+                    drop(self.shared_permits.acquire().await.expect("it is never closed"));
                 }
-                Err(e) => *opening = Some((Instant::now(), e)),
             }
-        });
+        }
     }
 
     /// A connection that nobody else uses.
@@ -140,27 +127,77 @@ impl Pool {
     }
 
     fn least_busy(&self) -> Option<Arc<Connection>> {
-        let open = self.shared.iter().filter_map(|it| it.connection.read().clone());
+        let open = self.shared.iter().filter_map(|it| it.now.lock().connection.clone());
         open.filter(|it| !it.is_doubtful()).min_by_key(|it| it.load())
     }
 
     /// One that is silent is better than none.
     fn any(&self) -> Option<Arc<Connection>> {
-        let open = self.shared.iter().filter_map(|it| it.connection.read().clone());
+        let open = self.shared.iter().filter_map(|it| it.now.lock().connection.clone());
         open.filter(|it| !it.is_over()).min_by_key(|it| it.load())
     }
 
     /// A place for another connection, if there may be one.
-    fn vacancy(&self) -> Option<(&Slot, OwnedSemaphorePermit)> {
+    fn vacancy(&self) -> Option<(&Arc<Slot>, OwnedSemaphorePermit)> {
         let slot = self.shared.iter().find(|it| {
-            let mut connection = it.connection.write();
-            if connection.as_ref().is_some_and(|it| it.is_over()) {
-                // Its permit is free when the last request on it ends.
-                *connection = None;
-            }
-            connection.as_ref().is_none_or(|it| it.is_doubtful())
+            let mut now = it.now.lock();
+            // Its permit is free when the last request on it ends.
+            now.connection.take_if(|it| it.is_over());
+            now.connection.as_ref().is_none_or(|it| it.is_doubtful())
         })?;
         Some((slot, self.shared_permits.clone().try_acquire_owned().ok()?))
+    }
+}
+
+impl Slot {
+    /// Opens a connection, unless somebody does. It is opened also if whoever asked for it gives up, or nobody would ever
+    /// have one who is less patient than it takes.
+    fn open(
+        self: &Arc<Self>,
+        connector: Arc<Connector>,
+        permit: OwnedSemaphorePermit,
+        is_urgent: bool,
+    ) {
+        let mut now = self.now.lock();
+        let failed_lately = now.failed.as_ref().is_some_and(|it| it.0.elapsed() < PAUSE);
+        if now.is_opening || (failed_lately && !is_urgent) {
+            return;
+        }
+        now.is_opening = true;
+        let slot = self.clone();
+        tokio::spawn(async move {
+            let opened = connector.connect(Some(permit)).await;
+            let mut now = slot.now.lock();
+            now.is_opening = false;
+            match opened {
+                Ok(it) => (now.connection, now.failed) = (Some(Arc::new(it)), None),
+                Err(e) => now.failed = Some((Instant::now(), e)),
+            }
+            drop(now);
+            slot.changed.notify_waiters();
+        });
+    }
+
+    /// Waits until whoever opens a connection has one. If that has failed since it was asked for, it need not be tried once
+    /// more for everybody who waits.
+    async fn opened(&self, asked: Instant, label: &str) -> Result<(), Trouble> {
+        let mut changed = pin!(self.changed.notified());
+        changed.as_mut().enable();
+        let failure = |now: &Now| match &now.failed {
+            Some((failed, why)) if *failed >= asked => Some(Trouble::of_connecting(why, label)),
+            _ => None,
+        };
+        let is_opening = {
+            let now = self.now.lock();
+            if let Some(trouble) = failure(&now) {
+                return Err(trouble);
+            }
+            now.is_opening
+        };
+        if is_opening {
+            changed.await;
+        }
+        failure(&self.now.lock()).map_or(Ok(()), Err)
     }
 }
 

@@ -254,7 +254,7 @@ async fn clients_that_give_up_early_do_not_keep_it_from_serving_again() {
             }
         })
     };
-    let working: Vec<_> = (0..16).map(work).collect();
+    let working: Vec<_> = (0..60).map(work).collect();
     let serves = async |what: &str| {
         within(RECOVERY_MAX, what, async || {
             let write = put("recovery", "1");
@@ -273,7 +273,7 @@ async fn clients_that_give_up_early_do_not_keep_it_from_serving_again() {
         Fault::Blackhole { direction: Direction::ToClient },
         Fault::Blackhole { direction: Direction::ToServer },
     ] {
-        proxy.set_one_in(2, fault.clone());
+        proxy.set_one_in(3, fault.clone());
         tokio::time::sleep(Duration::from_millis(700)).await;
         proxy.heal();
         serves(&format!("{fault:?}")).await;
