@@ -192,8 +192,8 @@ pub(crate) struct SidecarArgs {
     pub(crate) resources_path: Vec<PathBuf>,
 
     /// Use this store, under the name statestore: memory, sqlite:///path, sqlite://relative/path,
-    /// redis://host:port/db or redis://user:password@host:port/db, rediss:// for TLS. For a server, `run` writes a
-    /// component file
+    /// redis://[user:password@]host:port/db (rediss:// for TLS), postgres://user:password@host/database,
+    /// mysql://user:password@host/schema or etcd://host1,host2,host3. For a server, `run` writes a component file
     #[arg(long, value_name = "URL", value_parser = StoreUrlParser)]
     pub(crate) state_store: Option<StoreUrl>,
 

@@ -26,43 +26,103 @@ const FILE_NAME: &str = "statestore.yaml";
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct StoreUrl {
     component_type: &'static str,
+    version: &'static str,
     settings: Vec<(&'static str, String)>,
 }
 
 /// What `--state-store` takes.
-const FORMS: &str = "use memory, sqlite:///path, sqlite://relative/path, or \
-                     redis://[user:password@]host[:port][/db] (rediss:// for TLS); other stores are \
-                     configured by a component file";
+const FORMS: &str = "use memory, sqlite:///path, sqlite://relative/path, \
+                     redis://[user:password@]host[:port][/db] (rediss:// for TLS), \
+                     postgres://[user:password@]host[:port][/database], \
+                     mysql://[user:password@]host[:port][/schema], or \
+                     etcd://[user:password@]host[:port][,host...][/prefix]; other stores are configured by a component \
+                     file";
 
 impl FromStr for StoreUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<StoreUrl, String> {
         if text == "memory" {
-            return Ok(StoreUrl { component_type: "state.in-memory", settings: Vec::new() });
+            return Ok(StoreUrl::new("state.in-memory", Vec::new()));
         }
         match text.split_once("://") {
-            Some(("sqlite", path)) if !path.is_empty() => Ok(StoreUrl {
-                component_type: "state.sqlite",
-                settings: vec![("connectionString", path.to_owned())],
-            }),
+            Some(("sqlite", path)) if !path.is_empty() => {
+                Ok(StoreUrl::new("state.sqlite", vec![("connectionString", path.to_owned())]))
+            }
             Some(("redis" | "rediss", _)) => redis(text),
+            // What is in it, the store knows better; the second layout is the better one for a new table.
+            Some(("postgres" | "postgresql", rest)) if !rest.is_empty() => Ok(StoreUrl {
+                version: "v2",
+                ..StoreUrl::new("state.postgresql", vec![("connectionString", text.to_owned())])
+            }),
+            Some(("mysql", _)) => mysql(text),
+            Some(("etcd", rest)) => etcd(rest),
             _ => Err(FORMS.to_owned()),
         }
     }
 }
 
-/// Reads the form of URL that the tools of Redis use.
-fn redis(text: &str) -> Result<StoreUrl, String> {
+/// Makes the form that Go's driver takes, which the component's `connectionString` is.
+fn mysql(text: &str) -> Result<StoreUrl, String> {
+    let (url, host) = parsed(text)?;
+    let mut login = decoded(url.username())?;
+    if let Some(password) = url.password() {
+        login = format!("{login}:{}", decoded(password)?);
+    }
+    if !login.is_empty() {
+        login.push('@');
+    }
+    let port = url.port().unwrap_or(3306);
+    let mut settings = vec![("connectionString", format!("{login}tcp({host}:{port})/"))];
+    let schema = decoded(url.path().trim_start_matches('/'))?;
+    if !schema.is_empty() {
+        settings.push(("schemaName", schema));
+    }
+    Ok(StoreUrl::new("state.mysql", settings))
+}
+
+/// Reads a URL that may name several servers, which no parser of URLs does.
+fn etcd(rest: &str) -> Result<StoreUrl, String> {
+    let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    if hosts.split(',').any(str::is_empty) {
+        return Err(FORMS.to_owned());
+    }
+    let with_port = |host: &str| match host.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => host.to_owned(),
+        _ => format!("{host}:2379"),
+    };
+    let endpoints: Vec<String> = hosts.split(',').map(with_port).collect();
+    let mut settings = vec![("endpoints", endpoints.join(","))];
+    if !login.is_empty() {
+        let (user, password) = login.split_once(':').ok_or("a user of etcd has a password")?;
+        settings.push(("username", decoded(user)?));
+        settings.push(("password", decoded(password)?));
+    }
+    if !prefix.is_empty() {
+        settings.push(("keyPrefixPath", decoded(prefix)?));
+    }
+    Ok(StoreUrl { version: "v2", ..StoreUrl::new("state.etcd", settings) })
+}
+
+/// A URL, which has no options, and its host.
+fn parsed(text: &str) -> Result<(Url, String), String> {
     let url = Url::parse(text).map_err(|e| format!("this is no URL: {e}; {FORMS}"))?;
-    let host = url.host_str().filter(|it| !it.is_empty()).ok_or(FORMS)?;
+    let host = url.host_str().filter(|it| !it.is_empty()).ok_or(FORMS)?.to_owned();
     if url.query().is_some() || url.fragment().is_some() {
         return Err("a URL takes no options: write a component file for them".to_owned());
     }
-    let decoded = |it: &str| {
-        let decoded = percent_decode_str(it).decode_utf8();
-        decoded.map(|it| it.into_owned()).map_err(|_| "user and password must be UTF-8".to_owned())
-    };
+    Ok((url, host))
+}
+
+fn decoded(text: &str) -> Result<String, String> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(|it| it.into_owned()).map_err(|_| "user and password must be UTF-8".to_owned())
+}
+
+/// Reads the form of URL that the tools of Redis use.
+fn redis(text: &str) -> Result<StoreUrl, String> {
+    let (url, host) = parsed(text)?;
     let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     let mut settings = vec![("redisHost", host)];
     if !url.username().is_empty() {
@@ -81,16 +141,20 @@ fn redis(text: &str) -> Result<StoreUrl, String> {
     if url.scheme() == "rediss" {
         settings.push(("enableTLS", "true".to_owned()));
     }
-    Ok(StoreUrl { component_type: "state.redis", settings })
+    Ok(StoreUrl::new("state.redis", settings))
 }
 
 impl StoreUrl {
+    fn new(component_type: &'static str, settings: Vec<(&'static str, String)>) -> StoreUrl {
+        StoreUrl { component_type, version: "v1", settings }
+    }
+
     /// The component that a file for this store would make.
     pub(crate) fn component(&self) -> Component {
         Component {
             name: STORE_NAME.to_owned(),
             component_type: self.component_type.to_owned(),
-            version: "v1".to_owned(),
+            version: self.version.to_owned(),
             properties: self.settings.iter().map(|(name, value)| (*name, value.as_str())).collect(),
             key_prefix: KeyPrefix::default(),
             ignore_errors: false,
@@ -101,7 +165,7 @@ impl StoreUrl {
 
     /// Whether the store is somewhere else, and worth a component file that names it.
     pub(crate) fn is_server(&self) -> bool {
-        self.component_type == "state.redis"
+        !matches!(self.component_type, "state.in-memory" | "state.sqlite")
     }
 
     /// Whether a component is this store under the same name.
@@ -110,6 +174,8 @@ impl StoreUrl {
         let (these, those) = (&own.properties, &component.properties);
         component.name == own.name
             && component.component_type.eq_ignore_ascii_case(&own.component_type)
+            && (component.version == own.version
+                || (component.has_no_version() && own.version == "v1"))
             && these.names().count() == those.names().count()
             && these.names().all(|name| these.get(name) == those.get(name))
     }
@@ -166,7 +232,7 @@ pub(crate) fn write_default(folder: &Path) -> anyhow::Result<Option<(PathBuf, Pa
         .with_context(|| format!("cannot create the data folder {}", data.display()))?;
     let database = data.join("statestore.db");
     let settings = vec![("connectionString", database.to_string_lossy().into_owned())];
-    let store = StoreUrl { component_type: "state.sqlite", settings };
+    let store = StoreUrl::new("state.sqlite", settings);
     Ok(place(&folder, &store)?.map(|file| (file, database)))
 }
 
@@ -213,10 +279,10 @@ metadata:
   name: {STORE_NAME}
 spec:
   type: {}
-  version: v1
+  version: {}
   metadata:
 ",
-        store.component_type
+        store.component_type, store.version
     );
     for (name, value) in &store.settings {
         // A JSON string is a YAML string, whatever is in it.
@@ -274,11 +340,44 @@ mod tests {
         ]);
         assert_eq!(settings("rediss://me:p%40ss@db:6380"), all);
         for wrong in
-            ["redis://", "redis://db/one", "redis://db?x=1", "redis://db:x", "postgres://db"]
+            ["redis://", "redis://db/one", "redis://db?x=1", "redis://db:x", "mongodb://db"]
         {
             assert!(settings(wrong).is_err(), "{wrong}");
         }
         assert!(!format!("{:?}", StoreUrl::from_str("redis://:hunter2@db")).contains("hunter2"));
+    }
+
+    #[test]
+    fn urls_of_other_servers_become_their_settings() {
+        let settings = |url: &str| StoreUrl::from_str(url).map(|it| (it.version, it.settings));
+        let own = |version, it: &[(&'static str, &str)]| {
+            Ok((version, it.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()))
+        };
+        let postgres = "postgres://me:p%40ss@one,two:5433/shop?sslmode=verify-full";
+        assert_eq!(settings(postgres), own("v2", &[("connectionString", postgres)]));
+        assert_eq!(
+            settings("mysql://me:p%40s%2Fs@db/shop"),
+            own("v1", &[("connectionString", "me:p@s/s@tcp(db:3306)/"), ("schemaName", "shop")])
+        );
+        assert_eq!(
+            settings("mysql://db:3307"),
+            own("v1", &[("connectionString", "tcp(db:3307)/")])
+        );
+        assert_eq!(
+            settings("etcd://root:p%40ss@one,two:1,[::1]:2/shop"),
+            own(
+                "v2",
+                &[
+                    ("endpoints", "one:2379,two:1,[::1]:2"),
+                    ("username", "root"),
+                    ("password", "p@ss"),
+                    ("keyPrefixPath", "shop"),
+                ]
+            )
+        );
+        for wrong in ["postgres://", "mysql://", "mysql://db?tls=true", "etcd://", "etcd://a,,b"] {
+            assert!(settings(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

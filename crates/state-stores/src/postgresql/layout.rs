@@ -152,7 +152,7 @@ impl Layout {
             Ok(_) => Ok(Some(Expected::Xid(text.to_owned()))),
             Err(_) => Err(Error::new(
                 FailureKind::InvalidETag,
-                "an ETag of this store is the number of a transaction, from 0 to 4294967295",
+                "invalid etag value: an ETag of this store is the number of a transaction, from 0 to 4294967295",
             )),
         }
     }

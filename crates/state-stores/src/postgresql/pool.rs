@@ -83,17 +83,28 @@ impl Pool {
                 return Ok(best.clone());
             }
             let other = best.or_else(|| self.any());
-            let vacancy = self.vacancy().map(|(slot, permit)| {
-                slot.open(self.connector.clone(), permit, other.is_none());
-                slot
-            });
-            match (other, vacancy) {
-                (Some(it), _) => return Ok(it),
-                (None, Some(slot)) => slot.opened(asked, self.label()).await?,
-                // Those that are left of others will end, because nothing can be sent on them.
-                (None, None) => {
-                    drop(self.shared_permits.acquire().await.expect("it is never closed"));
+            let permits = &self.shared_permits;
+            if let Some(slot) = self.vacancy() {
+                match (&other, permits.clone().try_acquire_owned()) {
+                    (_, Ok(permit)) => slot.open(self.connector.clone(), permit, other.is_none()),
+                    (Some(_), Err(_)) => {}
+                    // Those that are left of others will end, because nothing can be sent on them. Whoever gets a permit
+                    // uses it: if all who wait only handed it on, nobody ever would.
+                    (None, Err(_)) => {
+                        let permit = permits.clone().acquire_owned().await;
+                        slot.open(
+                            self.connector.clone(),
+                            permit.expect("it is never closed"),
+                            true,
+                        );
+                    }
                 }
+                if other.is_none() {
+                    slot.opened(asked, self.label()).await?;
+                }
+            }
+            if let Some(it) = other {
+                return Ok(it);
             }
         }
     }
@@ -137,20 +148,23 @@ impl Pool {
         open.filter(|it| !it.is_over()).min_by_key(|it| it.load())
     }
 
-    /// A place for another connection, if there may be one.
-    fn vacancy(&self) -> Option<(&Arc<Slot>, OwnedSemaphorePermit)> {
-        let slot = self.shared.iter().find(|it| {
-            let mut now = it.now.lock();
-            // Its permit is free when the last request on it ends.
-            now.connection.take_if(|it| it.is_over());
-            now.connection.as_ref().is_none_or(|it| it.is_doubtful())
-        })?;
-        Some((slot, self.shared_permits.clone().try_acquire_owned().ok()?))
+    /// A place for another connection.
+    fn vacancy(&self) -> Option<&Arc<Slot>> {
+        self.shared.iter().find(|it| it.now.lock().is_vacant())
+    }
+}
+
+impl Now {
+    /// Whether there is no connection on which requests are answered.
+    fn is_vacant(&mut self) -> bool {
+        // Its permit is free when the last request on it ends.
+        self.connection.take_if(|it| it.is_over());
+        self.connection.as_ref().is_none_or(|it| it.is_doubtful())
     }
 }
 
 impl Slot {
-    /// Opens a connection, unless somebody does. It is opened also if whoever asked for it gives up, or nobody would ever
+    /// Opens a connection, unless there is one or somebody does. It is opened also if whoever asked for it gives up, or nobody would ever
     /// have one who is less patient than it takes.
     fn open(
         self: &Arc<Self>,
@@ -160,7 +174,7 @@ impl Slot {
     ) {
         let mut now = self.now.lock();
         let failed_lately = now.failed.as_ref().is_some_and(|it| it.0.elapsed() < PAUSE);
-        if now.is_opening || (failed_lately && !is_urgent) {
+        if now.is_opening || !now.is_vacant() || (failed_lately && !is_urgent) {
             return;
         }
         now.is_opening = true;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test panics when something is not as it should be")]
 
 mod crash;
+#[cfg(feature = "postgresql")]
+mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
 mod run;

@@ -6,7 +6,7 @@ use real_servers::redis::{Cluster, MASTER_NAME, Options, Redis, Sentinels};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Client, Steadfast, command, finished};
+use crate::support::{Client, Steadfast, command, finished, verifies};
 
 /// Writes a component for these servers, with more settings.
 fn component(folder: &Path, servers: &[SocketAddr], settings: &[(&str, &str)]) {
@@ -21,17 +21,6 @@ fn component(folder: &Path, servers: &[SocketAddr], settings: &[(&str, &str)]) {
     }
     fs::create_dir_all(folder.join("components")).unwrap();
     fs::write(folder.join("components/statestore.yaml"), yaml).unwrap();
-}
-
-/// Runs `verify`, for which all that can be tested here has to hold.
-fn verifies(folder: &Path, more: &[&str], required: &str) {
-    let arguments = ["verify", "--duration", "6s", "--json", "report.json", "--require", required];
-    let (code, output) = finished(folder, &[&arguments, more].concat());
-    assert_eq!(code, 0, "{output}");
-    let report = fs::read_to_string(folder.join("report.json")).unwrap();
-    let report: Value = serde_json::from_str(&report).unwrap();
-    assert!(report["operations"].as_u64().unwrap() > 1000, "{output}");
-    assert!(report["faults"].as_u64().unwrap() > 0, "{output}");
 }
 
 const REQUIRED: &str = "first-write,strong,tx,ttl,bulk,values,recovery";

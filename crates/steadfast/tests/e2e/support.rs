@@ -1,6 +1,7 @@
 //! Processes and a plain HTTP client.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
@@ -9,6 +10,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use serde_json::Value;
 
 /// Far longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -204,4 +207,15 @@ impl Client {
     pub(crate) fn get(&mut self, key: &str) -> Answer {
         self.send("GET", &format!("/v1.0/state/statestore/{key}"), "")
     }
+}
+
+/// Runs `verify`, for which all that can be tested here has to hold.
+pub(crate) fn verifies(folder: &Path, more: &[&str], required: &str) {
+    let arguments = ["verify", "--duration", "6s", "--json", "report.json", "--require", required];
+    let (code, output) = finished(folder, &[&arguments, more].concat());
+    assert_eq!(code, 0, "{output}");
+    let report = fs::read_to_string(folder.join("report.json")).unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert!(report["operations"].as_u64().unwrap() > 1000, "{output}");
+    assert!(report["faults"].as_u64().unwrap() > 0, "{output}");
 }
