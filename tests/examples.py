@@ -15,6 +15,7 @@ import os
 import pty
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def main():
             tests.the_guide_says_what_is_missing,
             tests.each_command_of_the_guide_works_on_redis,
             tests.replicas_count_exactly_on_redis,
+            tests.the_guide_and_the_replicas_work_on_postgresql,
             tests.replicas_count_exactly,
             tests.replicas_count_exactly_though_one_is_killed,
             tests.a_replica_outlives_its_sidecar_and_counts_exactly,
@@ -148,6 +150,34 @@ class Tests:
             printed = self.demo(f"{store} --increments 60 --kill", show=True)
         check("was started again" in printed, "a replica was killed and started again", printed)
         check_proof(printed, "4 replicas x 8 threads x 60 = 1920; the counter says 1920")
+
+    def the_guide_and_the_replicas_work_on_postgresql(self):
+        with postgresql() as url:
+            for version in ("v1", "v2"):
+                settings = {"connectionString": url, "metadataTableName": f"{version}_metadata"}
+                settings |= {"tableName": "v1_state", "tablePrefix": "v2_"}
+                self.the_guide_and_the_replicas_work_on("state.postgresql", version, settings)
+
+    def the_guide_and_the_replicas_work_on(self, kind, version, settings):
+        """On a store that only the component file knows: nothing else is changed."""
+        folder = self.guide / f"components-{kind}-{version}"
+        folder.mkdir()
+        metadata = [{"name": name, "value": value} for name, value in settings.items()]
+        component = {
+            "apiVersion": "dapr.io/v1alpha1",
+            "kind": "Component",
+            "metadata": {"name": "redis-store"},
+            "spec": {"type": kind, "version": version, "metadata": metadata},
+        }
+        # JSON is YAML.
+        (folder / "redis-store.yaml").write_text(json.dumps(component))
+        listings = f"steadfast run --app-id guide --resources-path {folder.name} -- python3 run_all.py"
+        printed = self.run(listings, cwd=self.guide)
+        check("All five listings do what the guide says." in printed, listings, printed)
+        print(f"ok   the guide on {kind} {version}", flush=True)
+        store = f"--resources-path {folder} --store redis-store"
+        printed = self.demo(f"{store} --increments 40 --kill", show=True)
+        check_proof(printed, "4 replicas x 8 threads x 40 = 1280; the counter says 1280")
 
     @contextlib.contextmanager
     def redis(self):
@@ -348,6 +378,39 @@ class Tests:
             command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         return sidecar
+
+
+@contextlib.contextmanager
+def postgresql():
+    """A server of our own, of which the URL is returned. It is not run by root, which it refuses."""
+    folder = Path(tempfile.mkdtemp(prefix="steadfast-postgresql-"))
+    someone = []
+    if os.getuid() == 0:
+        someone = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+        os.chown(folder, 65534, 65534)
+    port = free_port()
+    data, where = str(folder / "data"), newest_postgresql()
+    initdb = [where + "initdb", "-D", data, "-U", "postgres", "--no-sync", "--encoding=UTF8"]
+    subprocess.run(someone + initdb, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    options = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+    command = someone + [where + "postgres", "-D", data, "-p", str(port)] + options
+    log = open(folder / "log", "w")
+    server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+    try:
+        wait_for(port)
+        yield f"postgres://postgres@127.0.0.1:{port}/postgres"
+    finally:
+        server.send_signal(signal.SIGQUIT)
+        server.wait()
+        log.close()
+        shutil.rmtree(folder)
+
+
+def newest_postgresql():
+    """The folder of the programs, with a slash at the end; nothing if they are in the PATH."""
+    folders = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    folders = sorted(folders, key=lambda it: int(it.parent.parent.name))
+    return f"{folders[-1].parent}/" if folders else ""
 
 
 class Failure(Exception):
