@@ -7,6 +7,8 @@
 
 mod contention;
 mod fates;
+#[path = "../injection.rs"]
+mod injection;
 mod layout;
 mod login;
 mod migrations;
@@ -15,6 +17,7 @@ mod pooler;
 mod refusals;
 mod round_trips;
 mod standby;
+mod statements;
 mod support;
 #[path = "../words.rs"]
 mod words;
