@@ -9,12 +9,14 @@ use futures::future::BoxFuture;
 use state::{Result, Store};
 use state_config::Properties;
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "mysql", feature = "redis"))]
 mod json;
 mod memory;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -43,6 +45,8 @@ pub type Opening = BoxFuture<'static, Result<Arc<dyn Store>>>;
 /// The drivers in this binary, in alphabetical order, and in that of their versions.
 pub static DRIVERS: &[Driver] = &[
     memory::DRIVER,
+    #[cfg(feature = "mysql")]
+    mysql::DRIVER,
     #[cfg(feature = "redis")]
     redis::DRIVER,
     #[cfg(feature = "sqlite")]

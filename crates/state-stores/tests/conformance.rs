@@ -8,6 +8,8 @@ mod support;
 
 static SUBJECTS: &[Subject] = &[
     Subject { name: "memory", open: || support::open("state.in-memory", &[]), gaps: &[] },
+    #[cfg(feature = "mysql")]
+    Subject { name: "mysql", open: || support::mysql::open(&[]), gaps: &[] },
     #[cfg(feature = "redis")]
     Subject { name: "redis", open: || support::redis::single(&[]), gaps: &[] },
     #[cfg(feature = "redis")]

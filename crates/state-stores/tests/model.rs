@@ -7,7 +7,7 @@ mod support;
 const SEQUENCES: u32 = 2_000;
 
 /// Where every request goes over a connection.
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "mysql", feature = "redis"))]
 const SEQUENCES_AT_SERVERS: u32 = 200;
 
 #[test]
@@ -19,6 +19,12 @@ fn memory_does_as_the_model() {
 #[test]
 fn sqlite_does_as_the_model() {
     check_model(SEQUENCES, || support::sqlite_file(&[]));
+}
+
+#[cfg(feature = "mysql")]
+#[test]
+fn mysql_does_as_the_model() {
+    check_model(SEQUENCES_AT_SERVERS, || support::mysql::open(&[]));
 }
 
 #[cfg(feature = "redis")]
