@@ -61,7 +61,6 @@ async fn a_write_that_does_not_get_through_is_never_applied_and_never_a_conflict
     for fault in [
         Fault::CutAfter { direction: Direction::ToServer, bytes: 0 },
         Fault::Reset,
-        Fault::Refuse,
         Fault::Blackhole { direction: Direction::Both },
     ] {
         far.write(&put("other", "1")).await.unwrap();
