@@ -2,6 +2,7 @@
 
 mod keeper;
 mod place;
+mod scratch;
 
 use std::{
     ffi::OsString,
@@ -23,6 +24,7 @@ use tokio::time::{Instant, sleep};
 
 use self::keeper::Keeper;
 pub use self::place::Place;
+pub(crate) use self::scratch::Scratch;
 use crate::{PATIENCE, until};
 
 /// How many ports to try. Those of other servers of ours are not tried, so one is nearly always enough.

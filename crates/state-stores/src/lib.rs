@@ -9,16 +9,18 @@ use futures::future::BoxFuture;
 use state::{Result, Store};
 use state_config::Properties;
 
-#[cfg(feature = "postgresql")]
+#[cfg(any(feature = "mysql", feature = "postgresql"))]
 mod base64;
-#[cfg(any(feature = "postgresql", feature = "redis"))]
+#[cfg(any(feature = "mysql", feature = "postgresql", feature = "redis"))]
 mod json;
 mod memory;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "postgresql")]
 mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(any(feature = "postgresql", feature = "sqlite"))]
+#[cfg(any(feature = "mysql", feature = "postgresql", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -53,6 +55,8 @@ pub static DRIVERS: &[Driver] = &[
     #[cfg(feature = "postgresql")]
     postgresql::COCKROACHDB_V2,
     memory::DRIVER,
+    #[cfg(feature = "mysql")]
+    mysql::DRIVER,
     #[cfg(feature = "postgresql")]
     postgresql::POSTGRESQL_V1,
     #[cfg(feature = "postgresql")]

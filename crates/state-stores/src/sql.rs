@@ -73,6 +73,7 @@ pub(crate) fn interval(field: Option<GoDuration>, default: Duration) -> Option<D
 }
 
 /// A duration that may be zero.
+#[cfg(feature = "sqlite")]
 pub(crate) fn positive(field: &str, it: GoDuration) -> Result<Duration> {
     it.to_duration().ok_or_else(|| invalid(format!("{field} must not be negative")))
 }

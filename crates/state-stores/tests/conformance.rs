@@ -18,6 +18,8 @@ static SUBJECTS: &[Subject] = &[
         open: || support::postgres::open("v2", &[("queryExecMode", "exec")]),
         gaps: &[],
     },
+    #[cfg(feature = "mysql")]
+    Subject { name: "mysql", open: || support::mysql::open(&[]), gaps: &[] },
     #[cfg(feature = "redis")]
     Subject { name: "redis", open: || support::redis::single(&[]), gaps: &[] },
     #[cfg(feature = "redis")]

@@ -7,7 +7,7 @@ mod support;
 const SEQUENCES: u32 = 2_000;
 
 /// Where every request goes over a connection.
-#[cfg(any(feature = "postgresql", feature = "redis"))]
+#[cfg(any(feature = "mysql", feature = "postgresql", feature = "redis"))]
 const SEQUENCES_AT_SERVERS: u32 = 200;
 
 #[test]
@@ -26,6 +26,12 @@ fn sqlite_does_as_the_model() {
 fn postgresql_does_as_the_model() {
     check_model(SEQUENCES_AT_SERVERS, || support::postgres::open("v1", &[]));
     check_model(SEQUENCES_AT_SERVERS, || support::postgres::open("v2", &[]));
+}
+
+#[cfg(feature = "mysql")]
+#[test]
+fn mysql_does_as_the_model() {
+    check_model(SEQUENCES_AT_SERVERS, || support::mysql::open(&[]));
 }
 
 #[cfg(feature = "redis")]

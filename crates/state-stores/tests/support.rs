@@ -72,6 +72,29 @@ pub(crate) mod postgres {
     }
 }
 
+/// Two stores on a server that all cases share, as two sidecars would have them.
+#[cfg(feature = "mysql")]
+pub(crate) mod mysql {
+    use real_servers::mysql::{Mysql, Options, PASSWORD, USER};
+    use state_testkit::{Fixture, Opening};
+    use tokio::sync::OnceCell;
+
+    use super::{Properties, open_store};
+
+    pub(crate) fn open(properties: Properties) -> Opening {
+        static SERVER: OnceCell<Mysql> = OnceCell::const_new();
+        Box::pin(async move {
+            let server =
+                SERVER.get_or_try_init(async || Mysql::start(&Options::default()).await).await?;
+            let dsn = format!("{USER}:{PASSWORD}@tcp({})/", server.address());
+            let properties = [&[("connectionString", dsn.as_str())], properties].concat();
+            let store = open_store("state.mysql", properties.clone()).await?;
+            let second = Some(open_store("state.mysql", properties).await?);
+            Ok(Fixture { store, second, guard: Box::new(()) })
+        })
+    }
+}
+
 /// Two stores on servers that all cases share. They are started by the first case that needs them, and end with
 /// this process.
 #[cfg(feature = "redis")]

@@ -192,7 +192,7 @@ pub(crate) struct SidecarArgs {
     pub(crate) resources_path: Vec<PathBuf>,
 
     /// Use this store, under the name statestore: memory, sqlite:///path, sqlite://relative/path,
-    /// redis://[user:password@]host:port/db (rediss:// for TLS), postgres://user:password@host/database,
+    /// redis://user:password@host:port/db (rediss:// for TLS), postgres://user:password@host/database,
     /// mysql://user:password@host/schema or etcd://host1,host2,host3. For a server, `run` writes a component file
     #[arg(long, value_name = "URL", value_parser = StoreUrlParser)]
     pub(crate) state_store: Option<StoreUrl>,

@@ -1,0 +1,149 @@
+//! What the conformance suite cannot ask of MySQL and MariaDB: Dapr's layout, and the four outcomes under faults.
+//! `cargo test -p state-stores --test mysql`
+//!
+//! The tests start their servers themselves, from the package `mariadb-server`, and fail without it.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use fault_proxy::{Direction, Fault, Proxy};
+use real_servers::mysql::{Mysql, Options, PASSWORD, USER};
+use state::{
+    Change, ETag, Error, Format, Key, Outcome, Precondition, Read, Result, Store, Ttl, Write,
+};
+
+async fn try_open(address: SocketAddr, more: &[(&str, &str)]) -> Result<Arc<dyn Store>> {
+    let dsn = format!("{USER}:{PASSWORD}@tcp({address})/");
+    let properties = [&[("connectionString", dsn.as_str())], more].concat();
+    (state_stores::driver("state.mysql").unwrap().open)(properties.into_iter().collect()).await
+}
+
+fn put(name: &str, value: &str) -> Write {
+    let value = value.to_owned().into();
+    let change = Change::Put { value, format: Format::Json, ttl: Ttl::Unsaid };
+    Write::new(Key::stored(name), change)
+}
+
+async fn value(store: &Arc<dyn Store>, name: &str) -> Option<String> {
+    let item = store.get(&Read::new(Key::stored(name))).await.unwrap()?;
+    Some(String::from_utf8(item.value.to_vec()).unwrap())
+}
+
+fn outcome<T: std::fmt::Debug>(answer: Result<T, Error>) -> Outcome {
+    answer.unwrap_err().outcome()
+}
+
+#[tokio::test]
+async fn a_write_whose_reply_is_lost_is_unknown_and_was_applied() {
+    let server = Mysql::start(&Options::default()).await.unwrap();
+    let proxy = Proxy::start(server.address()).await.unwrap();
+    let near = try_open(server.address(), &[]).await.unwrap();
+    let far = try_open(proxy.address(), &[("timeoutInSeconds", "3")]).await.unwrap();
+    near.write(&put("k", "1")).await.unwrap();
+    // The statement is prepared now.
+    far.write(&put("k", "2")).await.unwrap();
+    proxy.set(Fault::LoseReply);
+    assert_eq!(outcome(far.write(&put("k", "3")).await), Outcome::Unknown);
+    proxy.heal();
+    assert_eq!(value(&near, "k").await.as_deref(), Some("3"));
+    far.write(&put("k", "4")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_write_that_does_not_get_through_is_never_applied_and_never_a_conflict() {
+    let server = Mysql::start(&Options::default()).await.unwrap();
+    let proxy = Proxy::start(server.address()).await.unwrap();
+    let near = try_open(server.address(), &[]).await.unwrap();
+    let far = try_open(proxy.address(), &[("timeoutInSeconds", "3")]).await.unwrap();
+    near.write(&put("k", "1")).await.unwrap();
+    let never = Precondition::Matches(ETag::new("never").unwrap());
+    for fault in [
+        Fault::CutAfter { direction: Direction::ToServer, bytes: 0 },
+        Fault::Reset,
+        Fault::Blackhole { direction: Direction::Both },
+    ] {
+        far.write(&put("other", "1")).await.unwrap();
+        proxy.set(fault.clone());
+        for write in [put("k", "2"), put("k", "2").when(never.clone())] {
+            assert_ne!(outcome(far.write(&write).await), Outcome::Conflict, "{fault:?}");
+        }
+        assert_ne!(outcome(far.transact(&[put("k", "2"), put("l", "2")]).await), Outcome::Conflict);
+        assert_eq!(value(&near, "k").await.as_deref(), Some("1"), "{fault:?}");
+        proxy.cut_all();
+        proxy.heal();
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_folds_keys_is_refused_until_it_is_mended() {
+    let server = Mysql::start(&Options::default()).await.unwrap();
+    server.query("CREATE DATABASE dapr_state_store").await.unwrap();
+    // As Dapr made it before it knew lifetimes.
+    let table = "CREATE TABLE dapr_state_store.state (id varchar(255) CHARACTER SET utf8mb4 NOT NULL PRIMARY KEY, \
+                 value json NOT NULL, isbinary boolean NOT NULL, insertDate timestamp NOT NULL DEFAULT \
+                 CURRENT_TIMESTAMP, updateDate timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE \
+                 CURRENT_TIMESTAMP, eTag varchar(36) NOT NULL)";
+    server.query(table).await.unwrap();
+    let row = "INSERT INTO dapr_state_store.state (id, value, isbinary, eTag) VALUES ('a', '\"AAE=\"', 1, 'e')";
+    server.query(row).await.unwrap();
+    let error = try_open(server.address(), &[]).await.unwrap_err().to_string();
+    let (_, remedy) = error.split_once("run: ").unwrap();
+    server.query(remedy).await.unwrap();
+    let (one, other) =
+        tokio::join!(try_open(server.address(), &[]), try_open(server.address(), &[]));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    let item = one.get(&Read::new(Key::stored("a"))).await.unwrap().unwrap();
+    assert_eq!((&item.value[..], item.etag.unwrap().as_str()), (&[0u8, 1][..], "e"));
+    other.write(&put("A ", "{\"b\": 1}")).await.unwrap();
+    let stored = "SELECT value FROM dapr_state_store.state WHERE id = 'A ' AND isbinary = 0";
+    assert_eq!(server.value(stored).await.unwrap(), "{\"b\": 1}");
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_writes_says_so() {
+    let server = Mysql::start(&Options::default()).await.unwrap();
+    let store = try_open(server.address(), &[]).await.unwrap();
+    store.write(&put("k", "1")).await.unwrap();
+    server.query("SET GLOBAL read_only = ON").await.unwrap();
+    for error in [
+        store.write(&put("k", "2")).await.unwrap_err(),
+        store.transact(&[put("k", "2"), put("l", "2")]).await.unwrap_err(),
+    ] {
+        assert_eq!(error.outcome(), Outcome::NotApplied, "{error}");
+        assert!(error.to_string().contains("replica"), "{error}");
+    }
+    server.query("SET GLOBAL read_only = OFF").await.unwrap();
+    store.write(&put("k", "3")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_of_somebody_else_is_waited_for_and_then_not_applied() {
+    let server = Mysql::start(&Options::default()).await.unwrap();
+    let store = try_open(server.address(), &[("timeoutInSeconds", "4")]).await.unwrap();
+    store.write(&put("k", "1")).await.unwrap();
+    let mut other = server.client().await.unwrap();
+    other.query("BEGIN").await.unwrap();
+    other.query("SELECT id FROM dapr_state_store.state FOR UPDATE").await.unwrap();
+    let error = store.write(&put("k", "2")).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::NotApplied, "{error}");
+    assert!(error.to_string().contains("1205"), "{error}");
+    other.query("COMMIT").await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), store.write(&put("k", "3")))
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_and_never_shown() {
+    let server = Mysql::start(&Options::default()).await.unwrap();
+    let dsn = format!("{USER}:hunter2@tcp({})/", server.address());
+    let properties = [("connectionString", dsn.as_str())].into_iter().collect();
+    let open = state_stores::driver("state.mysql").unwrap().open;
+    let error = open(properties).await.unwrap_err();
+    assert!(error.to_string().contains("connectionString"), "{error}");
+    let store = try_open(server.address(), &[]).await.unwrap();
+    let text = format!("{error:?} {store:?}");
+    assert!(!text.contains("hunter2") && !text.contains(PASSWORD), "{text}");
+}
