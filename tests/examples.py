@@ -46,6 +46,8 @@ def main():
             tests.each_command_of_the_guide_works_on_redis,
             tests.replicas_count_exactly_on_redis,
             tests.the_guide_and_the_replicas_work_on_postgresql,
+            tests.the_guide_and_the_replicas_work_on_mysql,
+            tests.the_guide_and_the_replicas_work_on_etcd,
             tests.replicas_count_exactly,
             tests.replicas_count_exactly_though_one_is_killed,
             tests.a_replica_outlives_its_sidecar_and_counts_exactly,
@@ -157,6 +159,17 @@ class Tests:
                 settings = {"connectionString": url, "metadataTableName": f"{version}_metadata"}
                 settings |= {"tableName": "v1_state", "tablePrefix": "v2_"}
                 self.the_guide_and_the_replicas_work_on("state.postgresql", version, settings)
+
+    def the_guide_and_the_replicas_work_on_mysql(self):
+        with mariadb() as address:
+            settings = {"connectionString": f"root@tcp({address})/"}
+            self.the_guide_and_the_replicas_work_on("state.mysql", "v1", settings)
+
+    def the_guide_and_the_replicas_work_on_etcd(self):
+        with etcd(members=3) as endpoints:
+            for version in ("v1", "v2"):
+                settings = {"endpoints": endpoints, "keyPrefixPath": version}
+                self.the_guide_and_the_replicas_work_on("state.etcd", version, settings)
 
     def the_guide_and_the_replicas_work_on(self, kind, version, settings):
         """On a store that only the component file knows: nothing else is changed."""
@@ -403,6 +416,53 @@ def postgresql():
         server.send_signal(signal.SIGQUIT)
         server.wait()
         log.close()
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def mariadb():
+    """A server of our own, of which the address is returned."""
+    folder = Path(tempfile.mkdtemp(prefix="steadfast-mariadb-"))
+    port, data = free_port(), f"--datadir={folder}/data"
+    common = ["--no-defaults", data] + (["--user=root"] if os.getuid() == 0 else [])
+    install = ["mariadb-install-db", *common, "--auth-root-authentication-method=normal"]
+    subprocess.run(install, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    command = ["mariadbd", *common, f"--port={port}", "--bind-address=127.0.0.1"]
+    command += [f"--socket={folder}/socket", "--skip-name-resolve", f"--pid-file={folder}/pid"]
+    with open(folder / "log", "w") as log:
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+    try:
+        wait_for(port)
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def etcd(members):
+    """A cluster of our own, of which the endpoints are returned."""
+    folder = Path(tempfile.mkdtemp(prefix="steadfast-etcd-"))
+    clients = [f"http://127.0.0.1:{free_port()}" for _ in range(members)]
+    peers = [f"http://127.0.0.1:{free_port()}" for _ in range(members)]
+    everybody = ",".join(f"n{i}={peer}" for i, peer in enumerate(peers))
+    servers = []
+    try:
+        for i, (client, peer) in enumerate(zip(clients, peers)):
+            command = ["etcd", "--name", f"n{i}", "--data-dir", str(folder / f"n{i}")]
+            command += ["--listen-client-urls", client, "--advertise-client-urls", client]
+            command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
+            command += ["--initial-cluster", everybody, "--logger", "zap"]
+            with open(folder / f"log-{i}", "w") as log:
+                servers.append(subprocess.Popen(command, cwd=folder, stdout=log, stderr=log))
+        for client in clients:
+            wait_for(int(client.rpartition(":")[2]))
+        yield ",".join(it.removeprefix("http://") for it in clients)
+    finally:
+        for server in servers:
+            server.kill()
+            server.wait()
         shutil.rmtree(folder)
 
 

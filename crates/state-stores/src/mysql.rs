@@ -175,7 +175,7 @@ impl Work for Single<'_> {
         let (stage, precondition) = (Stage::Write, &self.write.precondition);
         let changed = match (&self.row, precondition) {
             (Some(row), Precondition::Any) => {
-                session.change(stage, &statements.put(1), row.parameters()).await?;
+                session.change(stage, &statements.put_one, row.parameters_twice()).await?;
                 1
             }
             (None, Precondition::Any) => {
@@ -183,7 +183,7 @@ impl Work for Single<'_> {
                 1
             }
             (Some(row), Precondition::Absent) => {
-                session.change(stage, &statements.create, row.parameters()).await?
+                session.change(stage, &statements.create, row.parameters_twice()).await?
             }
             (None, Precondition::Absent) => {
                 let rows = session.rows(Stage::Read, &statements.version, vec![key]).await?;

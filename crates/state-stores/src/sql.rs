@@ -57,7 +57,7 @@ impl fmt::Display for TableName {
 }
 
 /// The table that a metadata field names.
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
 pub(crate) fn identifier(field: &str, text: Option<String>, default: &str) -> Result<Identifier> {
     let text = text.filter(|it| !it.is_empty());
     Identifier::new(text.as_deref().unwrap_or(default)).ok_or_else(|| {
@@ -73,7 +73,7 @@ pub(crate) fn interval(field: Option<GoDuration>, default: Duration) -> Option<D
 }
 
 /// A duration that may be zero.
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "postgresql", feature = "sqlite"))]
 pub(crate) fn positive(field: &str, it: GoDuration) -> Result<Duration> {
     it.to_duration().ok_or_else(|| invalid(format!("{field} must not be negative")))
 }

@@ -7,6 +7,7 @@ use super::settings::Names;
 #[derive(Debug)]
 pub(super) struct Statements {
     pub(super) create: String,
+    pub(super) put_one: String,
     pub(super) put_if_matches: String,
     pub(super) delete_if_matches: String,
     pub(super) version: String,
@@ -36,7 +37,11 @@ impl Statements {
                  eTag = IF(expiredate <= SYSDATE(), VALUES(eTag), eTag), \
                  value = IF(eTag = VALUES(eTag), VALUES(value), value), \
                  isbinary = IF(eTag = VALUES(eTag), VALUES(isbinary), isbinary), \
-                 expiredate = IF(eTag = VALUES(eTag), VALUES(expiredate), expiredate)"
+                 expiredate = IF(eTag = VALUES(eTag), {expiry}, expiredate)"
+            ),
+            put_one: format!(
+                "INSERT INTO {table} (id, value, isbinary, eTag, expiredate) VALUES {row} ON DUPLICATE KEY UPDATE \
+                 value = VALUES(value), isbinary = VALUES(isbinary), eTag = VALUES(eTag), expiredate = {expiry}"
             ),
             put_if_matches: format!(
                 "UPDATE {table} SET value = ?, isbinary = ?, eTag = ?, expiredate = {expiry} \
@@ -59,14 +64,16 @@ impl Statements {
         }
     }
 
-    /// Puts so many rows, whatever is there. `insertDate` and `row_id` of a row that is there stay.
+    /// Puts so many rows that never expire, whatever is there. `insertDate` and `row_id` of a row that is there stay.
+    ///
+    /// What the first clause says is worked out before a row's lock is waited for, and would be too early for a time.
     pub(super) fn put(&self, rows: usize) -> String {
         let Statements { table, row, .. } = self;
         let rows = vec![row.as_str(); rows].join(", ");
         format!(
             "INSERT INTO {table} (id, value, isbinary, eTag, expiredate) VALUES {rows} ON DUPLICATE KEY UPDATE \
              value = VALUES(value), isbinary = VALUES(isbinary), eTag = VALUES(eTag), \
-             expiredate = VALUES(expiredate)"
+             expiredate = NULL"
         )
     }
 

@@ -85,7 +85,7 @@ impl Transaction<'_> {
                 continue;
             }
             let statement = &self.store.statements.create;
-            if session.change(Stage::Within, statement, row.parameters()).await? == 0 {
+            if session.change(Stage::Within, statement, row.parameters_twice()).await? == 0 {
                 let position = conditional.get(*key).copied().unwrap_or_default();
                 return Err(Conflict::new(Found::Untold).at(position).into());
             }
@@ -118,7 +118,7 @@ impl Transaction<'_> {
     }
 }
 
-/// Puts rows of different keys, a few statements for all.
+/// Puts rows of different keys, a few statements for all of those that never expire.
 pub(super) async fn put_all(
     session: &mut Session<'_>,
     store: &Store,
@@ -129,6 +129,10 @@ pub(super) async fn put_all(
     while !rest.is_empty() {
         let (chunk, after) = rest.split_at(chunk_len(rest));
         rest = after;
+        if let [row] = chunk {
+            session.change(stage, &store.statements.put_one, row.parameters_twice()).await?;
+            continue;
+        }
         let parameters = chunk.iter().flat_map(NewRow::parameters).collect();
         session.change(stage, &store.statements.put(chunk.len()), parameters).await?;
     }
@@ -140,7 +144,7 @@ pub(super) fn chunk_len(rows: &[NewRow]) -> usize {
     let mut bytes = 0;
     let fit = rows.iter().take(LEN_MAX).take_while(|it| {
         bytes += it.bytes();
-        bytes <= BYTES_MAX
+        bytes <= BYTES_MAX && !it.expires()
     });
     1 << fit.count().max(1).ilog2()
 }

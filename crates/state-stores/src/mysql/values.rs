@@ -2,13 +2,12 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use mysql_async::{Row, Value};
 use state::{Change, ETag, Error, FailureKind, Format, Item, Key, Result, Write};
 use uuid::Uuid;
 
-use crate::json::JsonType;
+use crate::{base64, json::JsonType};
 
 /// What MariaDB takes as JSON, whose text it keeps. Source: JSON_VALID goes 31 levels deep, and refuses half of a
 /// surrogate pair.
@@ -45,7 +44,7 @@ impl NewRow {
             && json.is_some_and(|it| std::str::from_utf8(value).is_ok() && it.keeps(value));
         let text = match is_text {
             true => value.to_vec(),
-            false => format!("\"{}\"", STANDARD.encode(value)).into_bytes(),
+            false => base64::json_string(value).into_bytes(),
         };
         Some(NewRow {
             key: write.key.as_str().to_owned(),
@@ -74,6 +73,18 @@ impl NewRow {
         vec![self.key.as_str().into(), value, is_binary, etag, ttl]
     }
 
+    /// In the order of an insert, with the lifetime once more, for when the row is there already.
+    pub(super) fn parameters_twice(&self) -> Vec<Value> {
+        let mut parameters = self.parameters();
+        parameters.push(self.ttl_s.into());
+        parameters
+    }
+
+    /// Whether it is to be gone some day.
+    pub(super) fn expires(&self) -> bool {
+        self.ttl_s.is_some()
+    }
+
     /// In the order of an update, without the key.
     pub(super) fn changed(&self) -> [Value; 4] {
         let value = Value::Bytes(self.value.clone());
@@ -90,14 +101,10 @@ pub(super) fn item(row: Row) -> Result<(String, Item)> {
     let value = match is_binary {
         false => Bytes::from(value),
         true => {
-            let text = value.strip_prefix(b"\"").and_then(|it| it.strip_suffix(b"\""));
-            let text = text.ok_or_else(corrupt)?;
-            let text = String::from_utf8_lossy(text).replace("\\/", "/");
-            let decoded = STANDARD.decode(text).map_err(|e| {
-                let message = "mysql holds a value that is not base64";
-                Error::new(FailureKind::Corrupt, message).with_source(e)
-            })?;
-            Bytes::from(decoded)
+            let text = std::str::from_utf8(&value).ok();
+            text.and_then(base64::of_json_string).ok_or_else(|| {
+                Error::new(FailureKind::Corrupt, "mysql holds a value that is not base64")
+            })?
         }
     };
     let since_epoch = expires_s.and_then(|it| u64::try_from(it).ok());
