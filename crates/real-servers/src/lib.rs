@@ -1,11 +1,12 @@
 //! Servers of other projects, as processes that tests start, kill, pause and start again.
 //!
 //! A [`Process`](process::Process) is any server; what is particular to one is its [`Kind`](process::Kind).
-//! [`redis`] has Redis alone, replicated, watched by sentinels, and as a cluster. Everything listens on the loopback
+//! [`etcd`] has etcd alone and with others, [`redis`] has Redis alone, replicated, watched by sentinels, and as a cluster. Everything listens on the loopback
 //! interface only, keeps its data in a temporary folder unless it is given one, and ends with the process that started
 //! it, even if that is killed.
 
 mod certificates;
+pub mod etcd;
 mod patience;
 pub mod process;
 pub mod redis;

@@ -9,6 +9,8 @@ use futures::future::BoxFuture;
 use state::{Result, Store};
 use state_config::Properties;
 
+#[cfg(feature = "etcd")]
+mod etcd;
 #[cfg(feature = "redis")]
 mod json;
 mod memory;
@@ -18,7 +20,7 @@ mod redis;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "etcd", feature = "redis"))]
 mod tls;
 
 /// What connects a component type to the code that serves it.
@@ -42,6 +44,10 @@ pub type Opening = BoxFuture<'static, Result<Arc<dyn Store>>>;
 
 /// The drivers in this binary, in alphabetical order, and in that of their versions.
 pub static DRIVERS: &[Driver] = &[
+    #[cfg(feature = "etcd")]
+    etcd::V1,
+    #[cfg(feature = "etcd")]
+    etcd::V2,
     memory::DRIVER,
     #[cfg(feature = "redis")]
     redis::DRIVER,

@@ -21,6 +21,7 @@ pub(crate) struct FieldNames {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trust<'a> {
     /// All. Whoever is in between can read and change everything.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only some drivers offer it"))]
     Anyone,
     /// Those that show a certificate of these authorities (PEM), or of the system's, for their own name.
     Named(Option<&'a str>),

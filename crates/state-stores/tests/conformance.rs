@@ -8,6 +8,12 @@ mod support;
 
 static SUBJECTS: &[Subject] = &[
     Subject { name: "memory", open: || support::open("state.in-memory", &[]), gaps: &[] },
+    #[cfg(feature = "etcd")]
+    Subject { name: "etcd", open: || support::etcd::single("v2"), gaps: &[] },
+    #[cfg(feature = "etcd")]
+    Subject { name: "etcd_v1", open: || support::etcd::single("v1"), gaps: &[] },
+    #[cfg(feature = "etcd")]
+    Subject { name: "etcd_three", open: || support::etcd::three("v2"), gaps: &[] },
     #[cfg(feature = "redis")]
     Subject { name: "redis", open: || support::redis::single(&[]), gaps: &[] },
     #[cfg(feature = "redis")]
