@@ -48,7 +48,7 @@ fn warn_of(voters: usize) {
         warn!(
             "etcd has one member: nothing takes over when it fails; three keep serving without one"
         );
-    } else if voters % 2 == 0 {
+    } else if voters.is_multiple_of(2) {
         warn!(
             voters,
             "etcd has an even number of members: one more would let it do without one more"
