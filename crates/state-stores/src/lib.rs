@@ -11,6 +11,8 @@ use state_config::Properties;
 
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
 mod base64;
+#[cfg(feature = "etcd")]
+mod etcd;
 #[cfg(any(feature = "mysql", feature = "postgresql", feature = "redis"))]
 mod json;
 mod memory;
@@ -24,7 +26,7 @@ mod redis;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(any(feature = "postgresql", feature = "redis"))]
+#[cfg(any(feature = "etcd", feature = "postgresql", feature = "redis"))]
 mod tls;
 #[cfg(any(feature = "postgresql", feature = "redis"))]
 mod waves;
@@ -54,6 +56,10 @@ pub static DRIVERS: &[Driver] = &[
     postgresql::COCKROACHDB_V1,
     #[cfg(feature = "postgresql")]
     postgresql::COCKROACHDB_V2,
+    #[cfg(feature = "etcd")]
+    etcd::V1,
+    #[cfg(feature = "etcd")]
+    etcd::V2,
     memory::DRIVER,
     #[cfg(feature = "mysql")]
     mysql::DRIVER,

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
+
+#[cfg(feature = "postgresql")]
+mod any_name;
 
 /// What a store's users call the texts that TLS needs, for messages.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +24,10 @@ pub(crate) struct FieldNames {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trust<'a> {
     /// All. Whoever is in between can read and change everything.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only some drivers offer it"))]
     Anyone,
     /// Those that show a certificate of these authorities (PEM), or of the system's, whatever name it has.
+    #[cfg(feature = "postgresql")]
     AnyName(Option<&'a str>),
     /// Those that show a certificate of these authorities (PEM), or of the system's, for their own name.
     Named(Option<&'a str>),
@@ -49,11 +51,16 @@ pub(crate) fn configure(
         Trust::Anyone => {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
         }
+        #[cfg(feature = "postgresql")]
         Trust::AnyName(authorities) => {
             let roots = Arc::new(roots(authorities, names)?);
-            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+            let verifier =
+                rustls::client::WebPkiServerVerifier::builder_with_provider(roots, provider)
+                    .build();
             let verifier = verifier.map_err(|e| format!("TLS cannot be used: {e}"))?;
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName(verifier)))
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(any_name::AnyName(verifier)))
         }
         Trust::Named(authorities) => builder.with_root_certificates(roots(authorities, names)?),
     };
@@ -134,51 +141,6 @@ impl ServerCertVerifier for AnyServer {
     }
 }
 
-/// Trusts every server with a good certificate, even one for another name.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
-            // The name is looked at last, when everything else is known to be good.
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verdict => verdict,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,9 +151,8 @@ mod tests {
     #[test]
     fn what_is_not_pem_is_refused_without_showing_it() {
         let refused = |trust, client| configure(trust, client, &NAMES).unwrap_err();
-        for trust in [Trust::Named(Some("secret")), Trust::AnyName(Some("secret"))] {
-            assert_eq!(refused(trust, None), "caCert is not a certificate in PEM");
-        }
+        let of_authorities = refused(Trust::Named(Some("secret")), None);
+        assert_eq!(of_authorities, "caCert is not a certificate in PEM");
         let of_client = refused(Trust::Anyone, Some(("secret", "secret")));
         assert!(!of_client.contains("secret") && of_client.contains("clientKey"), "{of_client}");
     }

@@ -7,7 +7,7 @@ mod support;
 const SEQUENCES: u32 = 2_000;
 
 /// Where every request goes over a connection.
-#[cfg(any(feature = "mysql", feature = "postgresql", feature = "redis"))]
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "postgresql", feature = "redis"))]
 const SEQUENCES_AT_SERVERS: u32 = 200;
 
 #[test]
@@ -50,4 +50,22 @@ fn redis_with_a_replica_does_as_the_model() {
 #[test]
 fn a_cluster_of_redis_does_as_the_model() {
     check_model(SEQUENCES_AT_SERVERS, || support::redis::cluster(&[("redisType", "cluster")]));
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn etcd_does_as_the_model() {
+    check_model(SEQUENCES_AT_SERVERS, || support::etcd::single("v2"));
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn etcd_of_v1_does_as_the_model() {
+    check_model(SEQUENCES_AT_SERVERS, || support::etcd::single("v1"));
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn three_of_etcd_do_as_the_model() {
+    check_model(SEQUENCES_AT_SERVERS, || support::etcd::three("v2"));
 }

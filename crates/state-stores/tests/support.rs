@@ -148,3 +148,40 @@ pub(crate) mod redis {
         Ok(Fixture { store, second, guard: Box::new(()) })
     }
 }
+
+/// Two stores on servers that all cases share. They are started by the first case that needs them, and end with
+/// this process.
+#[cfg(feature = "etcd")]
+pub(crate) mod etcd {
+    use real_servers::etcd::Etcd;
+    use state_testkit::{Fixture, Opening};
+    use tokio::sync::OnceCell;
+
+    use super::open_version;
+
+    pub(crate) fn single(version: &'static str) -> Opening {
+        static SERVER: OnceCell<Etcd> = OnceCell::const_new();
+        Box::pin(async move {
+            two(SERVER.get_or_try_init(async || Etcd::start(1, &[]).await).await?, version).await
+        })
+    }
+
+    pub(crate) fn three(version: &'static str) -> Opening {
+        static SERVERS: OnceCell<Etcd> = OnceCell::const_new();
+        Box::pin(async move {
+            two(SERVERS.get_or_try_init(async || Etcd::start(3, &[]).await).await?, version).await
+        })
+    }
+
+    async fn two(
+        etcd: &Etcd,
+        version: &str,
+    ) -> Result<Fixture, Box<dyn std::error::Error + Send + Sync>> {
+        let endpoints: Vec<_> = etcd.addresses().iter().map(ToString::to_string).collect();
+        let endpoints = endpoints.join(",");
+        let properties = vec![("endpoints", endpoints.as_str()), ("keyPrefixPath", version)];
+        let store = open_version("state.etcd", version, properties.clone()).await?;
+        let second = Some(open_version("state.etcd", version, properties).await?);
+        Ok(Fixture { store, second, guard: Box::new(()) })
+    }
+}
