@@ -2,11 +2,12 @@
 //!
 //! A [`Process`](process::Process) is any server; what is particular to one is its [`Kind`](process::Kind).
 //! [`redis`] has Redis alone, replicated, watched by sentinels, and as a cluster; [`postgres`] has PostgreSQL, with hot
-//! standbys or without. Everything listens on the loopback
+//! standbys or without; [`etcd`] has one node, and clusters. Everything listens on the loopback
 //! interface only, keeps its data in a temporary folder unless it is given one, and ends with the process that started
 //! it, even if that is killed.
 
 mod certificates;
+pub mod etcd;
 mod patience;
 pub mod postgres;
 pub mod process;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
+mod etcd;
 mod cluster;
 mod orphans;
 mod postgres;
