@@ -11,6 +11,8 @@ use state_config::Properties;
 
 #[cfg(feature = "postgresql")]
 mod base64;
+#[cfg(feature = "etcd")]
+mod etcd;
 #[cfg(any(feature = "postgresql", feature = "redis"))]
 mod json;
 mod memory;
@@ -22,9 +24,9 @@ mod redis;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(any(feature = "postgresql", feature = "redis"))]
+#[cfg(any(feature = "etcd", feature = "postgresql", feature = "redis"))]
 mod tls;
-#[cfg(any(feature = "postgresql", feature = "redis"))]
+#[cfg(any(feature = "etcd", feature = "postgresql", feature = "redis"))]
 mod waves;
 
 /// What connects a component type to the code that serves it.
@@ -52,6 +54,10 @@ pub static DRIVERS: &[Driver] = &[
     postgresql::COCKROACHDB_V1,
     #[cfg(feature = "postgresql")]
     postgresql::COCKROACHDB_V2,
+    #[cfg(feature = "etcd")]
+    etcd::V1,
+    #[cfg(feature = "etcd")]
+    etcd::V2,
     memory::DRIVER,
     #[cfg(feature = "postgresql")]
     postgresql::POSTGRESQL_V1,

@@ -22,6 +22,10 @@ pub(crate) struct FieldNames {
 
 /// Which servers are trusted.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(any(feature = "postgresql", feature = "redis")),
+    allow(dead_code, reason = "not every store trusts whoever comes")
+)]
 pub(crate) enum Trust<'a> {
     /// All. Whoever is in between can read and change everything.
     Anyone,

@@ -7,7 +7,7 @@ mod support;
 const SEQUENCES: u32 = 2_000;
 
 /// Where every request goes over a connection.
-#[cfg(any(feature = "postgresql", feature = "redis"))]
+#[cfg(any(feature = "etcd", feature = "postgresql", feature = "redis"))]
 const SEQUENCES_AT_SERVERS: u32 = 200;
 
 #[test]
@@ -19,6 +19,13 @@ fn memory_does_as_the_model() {
 #[test]
 fn sqlite_does_as_the_model() {
     check_model(SEQUENCES, || support::sqlite_file(&[]));
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn etcd_does_as_the_model() {
+    check_model(SEQUENCES_AT_SERVERS, || support::etcd::single("v1"));
+    check_model(SEQUENCES_AT_SERVERS, || support::etcd::three("v2"));
 }
 
 #[cfg(feature = "postgresql")]
