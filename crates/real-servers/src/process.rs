@@ -18,7 +18,6 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
-use futures::future::join_all;
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::time::{Instant, sleep};
@@ -84,36 +83,6 @@ impl Process {
     pub async fn start_in(folder: &Path, kind: impl Kind) -> Result<Process> {
         let folder = folder.canonicalize().context("cannot find the folder")?;
         Process::start_kept(Box::new(kind), &folder, Keeper::start(None)?).await
-    }
-
-    /// Starts several that need each other to answer, in temporary folders. Each is what `kind` makes of its number, from
-    /// 0, and of the places of all.
-    pub async fn start_together<K: Kind>(
-        count: usize,
-        kind: impl Fn(usize, &[Place]) -> K,
-    ) -> Result<Vec<Process>> {
-        let mut keepers = Vec::with_capacity(count);
-        let mut places = Vec::with_capacity(count);
-        for _ in 0..count {
-            let folder = tempfile::tempdir().context("cannot make a folder")?;
-            keepers.push(Keeper::start(Some(folder.path()))?);
-            // From here on the keeper removes it.
-            places.push(Place::find(&folder.keep())?);
-        }
-        let kinds: Vec<K> = (0..count).map(|it| kind(it, &places)).collect();
-        let mut processes = Vec::with_capacity(count);
-        for ((kind, place), keeper) in kinds.into_iter().zip(places).zip(keepers) {
-            let kind: Box<dyn Kind> = Box::new(kind);
-            kind.prepare(&place)?;
-            let (child, paused) = (Mutex::default(), AtomicBool::new(false));
-            processes.push(Process { kind, place, child, paused, keeper });
-        }
-        for (process, runs) in
-            processes.iter().zip(join_all(processes.iter().map(Process::runs)).await)
-        {
-            ensure!(runs?, "{} ends as soon as it is started:\n{}", process.name(), process.log());
-        }
-        Ok(processes)
     }
 
     async fn start_kept(kind: Box<dyn Kind>, folder: &Path, keeper: Keeper) -> Result<Process> {

@@ -7,6 +7,12 @@ use state_testkit::Subject;
 mod support;
 
 static SUBJECTS: &[Subject] = &[
+    #[cfg(feature = "etcd")]
+    Subject { name: "etcd", open: || support::etcd::single("v2"), gaps: &[] },
+    #[cfg(feature = "etcd")]
+    Subject { name: "etcd_three", open: || support::etcd::three("v2"), gaps: &[] },
+    #[cfg(feature = "etcd")]
+    Subject { name: "etcd_v1", open: || support::etcd::single("v1"), gaps: &[] },
     Subject { name: "memory", open: || support::open("state.in-memory", &[]), gaps: &[] },
     #[cfg(feature = "postgresql")]
     Subject { name: "postgresql_v1", open: || support::postgres::open("v1", &[]), gaps: &[] },
@@ -20,12 +26,6 @@ static SUBJECTS: &[Subject] = &[
     },
     #[cfg(feature = "mysql")]
     Subject { name: "mysql", open: || support::mysql::open(&[]), gaps: &[] },
-    #[cfg(feature = "etcd")]
-    Subject { name: "etcd", open: || support::etcd::single("v2"), gaps: &[] },
-    #[cfg(feature = "etcd")]
-    Subject { name: "etcd_v1", open: || support::etcd::single("v1"), gaps: &[] },
-    #[cfg(feature = "etcd")]
-    Subject { name: "etcd_three", open: || support::etcd::three("v2"), gaps: &[] },
     #[cfg(feature = "redis")]
     Subject { name: "redis", open: || support::redis::single(&[]), gaps: &[] },
     #[cfg(feature = "redis")]

@@ -21,6 +21,13 @@ fn sqlite_does_as_the_model() {
     check_model(SEQUENCES, || support::sqlite_file(&[]));
 }
 
+#[cfg(feature = "etcd")]
+#[test]
+fn etcd_does_as_the_model() {
+    check_model(SEQUENCES_AT_SERVERS, || support::etcd::single("v1"));
+    check_model(SEQUENCES_AT_SERVERS, || support::etcd::three("v2"));
+}
+
 #[cfg(feature = "postgresql")]
 #[test]
 fn postgresql_does_as_the_model() {
@@ -50,22 +57,4 @@ fn redis_with_a_replica_does_as_the_model() {
 #[test]
 fn a_cluster_of_redis_does_as_the_model() {
     check_model(SEQUENCES_AT_SERVERS, || support::redis::cluster(&[("redisType", "cluster")]));
-}
-
-#[cfg(feature = "etcd")]
-#[test]
-fn etcd_does_as_the_model() {
-    check_model(SEQUENCES_AT_SERVERS, || support::etcd::single("v2"));
-}
-
-#[cfg(feature = "etcd")]
-#[test]
-fn etcd_of_v1_does_as_the_model() {
-    check_model(SEQUENCES_AT_SERVERS, || support::etcd::single("v1"));
-}
-
-#[cfg(feature = "etcd")]
-#[test]
-fn three_of_etcd_do_as_the_model() {
-    check_model(SEQUENCES_AT_SERVERS, || support::etcd::three("v2"));
 }

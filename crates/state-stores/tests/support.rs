@@ -42,6 +42,40 @@ pub(crate) fn sqlite_file(properties: Properties) -> Opening {
     })
 }
 
+/// Two stores on servers that all cases share, each version under a prefix of its own.
+#[cfg(feature = "etcd")]
+pub(crate) mod etcd {
+    use real_servers::etcd::{Etcd, Options};
+    use state_testkit::{Fixture, Opening};
+    use tokio::sync::OnceCell;
+
+    use super::open_version;
+
+    pub(crate) fn single(version: &'static str) -> Opening {
+        static SERVER: OnceCell<Etcd> = OnceCell::const_new();
+        Box::pin(async move { two(version, &SERVER, 1).await })
+    }
+
+    pub(crate) fn three(version: &'static str) -> Opening {
+        static CLUSTER: OnceCell<Etcd> = OnceCell::const_new();
+        Box::pin(async move { two(version, &CLUSTER, 3).await })
+    }
+
+    async fn two(
+        version: &str,
+        cell: &OnceCell<Etcd>,
+        nodes: usize,
+    ) -> Result<Fixture, Box<dyn std::error::Error + Send + Sync>> {
+        let etcd =
+            cell.get_or_try_init(async || Etcd::start(nodes, &Options::default()).await).await?;
+        let endpoints = etcd.endpoints();
+        let properties = vec![("endpoints", endpoints.as_str()), ("keyPrefixPath", version)];
+        let store = open_version("state.etcd", version, properties.clone()).await?;
+        let second = Some(open_version("state.etcd", version, properties).await?);
+        Ok(Fixture { store, second, guard: Box::new(()) })
+    }
+}
+
 /// Two stores on a server that all cases share, each version in a schema of its own.
 #[cfg(feature = "postgresql")]
 pub(crate) mod postgres {
@@ -145,43 +179,6 @@ pub(crate) mod redis {
         let properties = [&[("redisHost", addresses.as_str())], properties].concat();
         let store = open_store("state.redis", properties.clone()).await?;
         let second = Some(open_store("state.redis", properties).await?);
-        Ok(Fixture { store, second, guard: Box::new(()) })
-    }
-}
-
-/// Two stores on servers that all cases share. They are started by the first case that needs them, and end with
-/// this process.
-#[cfg(feature = "etcd")]
-pub(crate) mod etcd {
-    use real_servers::etcd::Etcd;
-    use state_testkit::{Fixture, Opening};
-    use tokio::sync::OnceCell;
-
-    use super::open_version;
-
-    pub(crate) fn single(version: &'static str) -> Opening {
-        static SERVER: OnceCell<Etcd> = OnceCell::const_new();
-        Box::pin(async move {
-            two(SERVER.get_or_try_init(async || Etcd::start(1, &[]).await).await?, version).await
-        })
-    }
-
-    pub(crate) fn three(version: &'static str) -> Opening {
-        static SERVERS: OnceCell<Etcd> = OnceCell::const_new();
-        Box::pin(async move {
-            two(SERVERS.get_or_try_init(async || Etcd::start(3, &[]).await).await?, version).await
-        })
-    }
-
-    async fn two(
-        etcd: &Etcd,
-        version: &str,
-    ) -> Result<Fixture, Box<dyn std::error::Error + Send + Sync>> {
-        let endpoints: Vec<_> = etcd.addresses().iter().map(ToString::to_string).collect();
-        let endpoints = endpoints.join(",");
-        let properties = vec![("endpoints", endpoints.as_str()), ("keyPrefixPath", version)];
-        let store = open_version("state.etcd", version, properties.clone()).await?;
-        let second = Some(open_version("state.etcd", version, properties).await?);
         Ok(Fixture { store, second, guard: Box::new(()) })
     }
 }

@@ -31,7 +31,7 @@ pub struct Place {
 }
 
 impl Place {
-    pub(super) fn find(folder: &Path) -> Result<Place> {
+    pub(crate) fn find(folder: &Path) -> Result<Place> {
         let mut last = None;
         for _ in 0..TRIED_MAX {
             let port = fastrand::u16(PORTS);

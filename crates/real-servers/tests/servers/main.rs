@@ -1,8 +1,9 @@
-//! What can be done to real servers. They need the packages `redis-server` and `postgresql`, and fail without them.
+//! What can be done to real servers. They need the packages `redis-server`, `postgresql` and `etcd-server`, and fail without them.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 mod cluster;
+mod etcd;
 mod orphans;
 mod postgres;
 mod process;

@@ -1,165 +1,113 @@
-//! Lifetimes: a lease for each value that expires, and what is left of it.
+//! When a value expires, in the number of its lease.
 //!
-//! etcd removes a key some time after its lease is over, and counts the lease from before the key is written. So a
-//! lease is granted for two seconds longer than the value is to live. A value whose lease has less than one second left
-//! counts as expired: it has lived for its time and one second, which is what it may take to write it.
-//! The identifier of a lease says that it is such a one, and when it was granted, so that the same end is told each
-//! time; one of Dapr's is taken as it is.
+//! A lease alone is not exact: etcd has none shorter than two seconds, looks for what has expired twice a second, and begins
+//! all of them anew when another member leads. So the deadline is where every read and every condition of etcd sees it,
+//! whatever the layout of the value: in the number of the lease, which clients may choose. The lease then only removes what
+//! nobody asks for.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime};
 
-use state::{Error, FailureKind, Outcome, Result};
-use tokio::time::Instant;
+use super::messages::KeyValue;
 
-use super::{
-    cluster::Cluster,
-    messages::{
-        Done, LeaseGrantRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest,
-        LeaseTimeToLiveResponse,
-    },
-    refusal::Intent,
-};
-
-/// Seconds for which a lease lasts longer than its value.
-const SPARE_S: i64 = 2;
-
-/// Where in an identifier the seconds are that the value is to live. Below is the low part of the tick of the grant.
-const TTL_SHIFT: u32 = 32;
-
-/// So many may be granted with one lifetime in a second. They begin anew after three days, and how old a
-/// lease is is known more exactly than that.
-const TICKS_PER_S: u64 = 16_000;
-
-/// Others may have taken an identifier in the same tick.
-const TRIES: u32 = 3;
-
-/// Whether a value is there, and until when.
+/// The number of a lease: 42 bits for the milliseconds since 1970, ten that tell that it is one of ours, and eleven by
+/// chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
-    Endless,
-    Until(SystemTime),
-    Over,
+pub(super) struct Lease(i64);
+
+/// How long after the deadline is set a write may be committed. The deadline is this much later, so that a value lives for
+/// its time from then on, and a write that takes longer does not count as done. Less than the second and a half by which a
+/// value may outlive its time.
+pub(super) const COMMIT_MAX: Duration = Duration::from_millis(1_200);
+
+/// What a lease lives beyond the time of its value, so that it never ends first.
+const MARGIN_S: i64 = 2;
+
+const CHANCE_BITS: u32 = 11;
+const MARK_BITS: u32 = 10;
+const MARK: i64 = 0b10_1101_0011;
+
+/// etcd makes numbers of its own from that of a member, and they may look like ours. They are not of a time between these
+/// but by a very rare chance: 2020 and 2109.
+const MS_MIN: i64 = 1_577_836_800_000;
+
+/// How a value ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Never,
+    /// When it is no longer there.
+    WithLease(i64),
+    At(SystemTime),
 }
 
-/// Grants one, and tells its identifier.
-pub(super) async fn grant(cluster: &Cluster, ttl: Duration, deadline: Instant) -> Result<i64> {
-    let seconds = i64::from(i32::try_from(ttl.as_secs()).map_err(|_| {
-        Error::new(FailureKind::Invalid, "etcd keeps no lifetime of more than 2147483647 seconds")
-    })?);
-    let mut tries = 1;
-    loop {
-        let id = seconds << TTL_SHIFT | i64::from(low(next_tick()));
-        let request = LeaseGrantRequest { ttl: seconds + SPARE_S, id };
-        let answer: Result<Done> =
-            cluster.call("/etcdserverpb.Lease/LeaseGrant", request, Intent::Write, deadline).await;
-        match answer {
-            Ok(_) => return Ok(id),
-            // A lease that was granted all the same has no value, and ends by itself.
-            Err(e) if e.outcome() == Outcome::Unknown => {
-                if tries == TRIES || Instant::now() >= deadline {
-                    let message = "etcd has not granted a lease";
-                    return Err(Error::new(FailureKind::Unavailable, message).with_source(e));
-                }
-            }
-            Err(e) => return Err(e),
+impl Lease {
+    /// For a value that is to live for this long.
+    pub(super) fn new(ttl: Duration) -> Lease {
+        let deadline = SystemTime::now() + ttl + COMMIT_MAX;
+        let since_1970 = deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let ms = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
+        let ms = ms.clamp(MS_MIN, (1 << (63 - CHANCE_BITS - MARK_BITS)) - 1);
+        let chance = fastrand::i64(0..1 << CHANCE_BITS);
+        Lease((ms << MARK_BITS | MARK) << CHANCE_BITS | chance)
+    }
+
+    pub(super) fn id(self) -> i64 {
+        self.0
+    }
+
+    /// What is granted for a value that is to live for this long.
+    pub(super) fn granted_s(ttl: Duration) -> i64 {
+        let s = i64::try_from(ttl.as_millis().div_ceil(1_000)).unwrap_or(i64::MAX);
+        s.saturating_add(MARGIN_S)
+    }
+}
+
+impl End {
+    pub(super) fn of(kv: &KeyValue) -> End {
+        if kv.lease == 0 {
+            return End::Never;
         }
-        tries += 1;
+        let marked = kv.lease >> CHANCE_BITS;
+        let ms = marked >> MARK_BITS;
+        if marked & ((1 << MARK_BITS) - 1) != MARK || ms < MS_MIN {
+            return End::WithLease(kv.lease);
+        }
+        let since_1970 = Duration::from_millis(ms.unsigned_abs());
+        End::At(SystemTime::UNIX_EPOCH + since_1970)
     }
-}
 
-/// The present, or what follows the last one that was given out.
-fn next_tick() -> u64 {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = tick(SystemTime::now());
-    let next = |last: u64| now.max(last + 1);
-    let update = |last| Some(next(last));
-    let (Ok(last) | Err(last)) = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
-    next(last)
-}
-
-fn tick(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_secs() * TICKS_PER_S + u64::from(since.subsec_nanos()) * TICKS_PER_S / 1_000_000_000
-}
-
-/// What fits into an identifier.
-fn low(tick: u64) -> u32 {
-    (tick & u64::from(u32::MAX)) as u32
-}
-
-/// Gives one back that no value has.
-pub(super) async fn revoke(cluster: &Cluster, id: i64) {
-    let request = LeaseRevokeRequest { id };
-    let deadline = cluster.deadline();
-    let answer: Result<Done> =
-        cluster.call("/etcdserverpb.Lease/LeaseRevoke", request, Intent::Write, deadline).await;
-    if let Err(error) = answer {
-        tracing::debug!(%error, "a lease that is not needed will end by itself");
+    pub(super) fn is_over(self) -> bool {
+        matches!(self, End::At(it) if it <= SystemTime::now())
     }
-}
-
-/// What is left of a value with this lease, which is 0 for none.
-pub(super) async fn life(cluster: &Cluster, id: i64, deadline: Instant) -> Result<Life> {
-    if id == 0 {
-        return Ok(Life::Endless);
-    }
-    let request = LeaseTimeToLiveRequest { id };
-    let method = "/etcdserverpb.Lease/LeaseTimeToLive";
-    let left: LeaseTimeToLiveResponse =
-        cluster.call(method, request, Intent::Read, deadline).await?;
-    Ok(of(id, &left, SystemTime::now()))
-}
-
-fn of(id: i64, left: &LeaseTimeToLiveResponse, now: SystemTime) -> Life {
-    let ttl = id >> TTL_SHIFT;
-    if left.granted_ttl != ttl + SPARE_S {
-        return match u64::try_from(left.ttl) {
-            Ok(seconds) => Life::Until(now + Duration::from_secs(seconds)),
-            Err(_) => Life::Over,
-        };
-    }
-    if left.ttl < 1 {
-        return Life::Over;
-    }
-    let age_s = u64::try_from(left.granted_ttl - left.ttl).unwrap_or(0);
-    let about = tick(now).saturating_sub(age_s * TICKS_PER_S);
-    let off = low((id as u64).wrapping_sub(about)).cast_signed();
-    let granted = about.saturating_add_signed(i64::from(off));
-    let granted = Duration::from_secs(granted / TICKS_PER_S)
-        + Duration::from_micros(granted % TICKS_PER_S * 1_000_000 / TICKS_PER_S);
-    Life::Until(UNIX_EPOCH + granted + Duration::from_secs(ttl.unsigned_abs()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(id: i64, ttl: i64, granted_ttl: i64, now_s: u64) -> Life {
-        let now = UNIX_EPOCH + Duration::from_secs(now_s);
-        of(id, &LeaseTimeToLiveResponse { ttl, granted_ttl }, now)
-    }
-
-    fn until(seconds: u64) -> Life {
-        Life::Until(UNIX_EPOCH + Duration::from_secs(seconds))
+    fn with_lease(lease: i64) -> KeyValue {
+        KeyValue { lease, ..KeyValue::default() }
     }
 
     #[test]
-    fn a_lease_of_ours_ends_before_etcd_ends_it_and_tells_one_end() {
-        let granted_at = tick(UNIX_EPOCH + Duration::from_secs(1_800_000_000));
-        let id = 5 << TTL_SHIFT | i64::from(low(granted_at));
-        assert_eq!(check(id, 7, 7, 1_800_000_000), until(1_800_000_005));
-        assert_eq!(check(id, 3, 7, 1_800_000_003), until(1_800_000_005));
-        assert_eq!(check(id, 0, 7, 1_800_000_006), Life::Over);
-        assert_eq!(check(id, -1, 0, 1_800_000_007), Life::Over);
+    fn the_deadline_is_in_the_number_also_of_the_longest_time() {
+        for ttl in [Duration::from_secs(1), Duration::from_secs(i32::MAX as u64)] {
+            let before = SystemTime::now();
+            let lease = Lease::new(ttl);
+            let End::At(deadline) = End::of(&with_lease(lease.id())) else { panic!("{lease:?}") };
+            assert!(lease.id() > 0);
+            let lives = deadline.duration_since(before).unwrap();
+            assert!(lives > ttl + COMMIT_MAX - Duration::from_millis(2), "{lives:?}");
+            assert!(lives < ttl + COMMIT_MAX + Duration::from_millis(500), "{lives:?}");
+            assert!(Lease::granted_s(ttl) as u64 >= ttl.as_secs() + 2);
+        }
     }
 
     #[test]
-    fn a_lease_of_others_ends_with_etcd() {
-        let id = 0x7654_3210_0000_0001;
-        assert_eq!(check(id, 0, 7, 100), until(100));
-        assert_eq!(check(id, -1, 0, 100), Life::Over);
+    fn numbers_of_others_tell_no_time() {
+        assert_eq!(End::of(&with_lease(0)), End::Never);
+        for id in [1, 7_587_862_094_034_141_449, i64::MAX, MARK << CHANCE_BITS] {
+            assert_eq!(End::of(&with_lease(id)), End::WithLease(id));
+            assert!(!End::of(&with_lease(id)).is_over());
+        }
     }
 }

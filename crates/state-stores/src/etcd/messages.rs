@@ -1,19 +1,22 @@
-//! The messages of etcd's API that this store sends and receives, field by field as etcd numbers them.
+//! What is said to etcd and what it answers, as far as a store needs it, and the envelope of Dapr's second version.
 //!
-//! Source: etcd, `rpc.proto` and `kv.proto`. Fields that are not used here are left out, which the encoding allows.
+//! Source: etcd, `rpc.proto` and `kv.proto`; Dapr, `components/state/v2`. Written by hand, so that nobody needs a compiler of
+//! such files to build this; fields that nothing here looks at are left out, which the encoding allows.
 
-use prost::{Message, Oneof};
+use prost::Message;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Header {
+    #[prost(uint64, tag = "2")]
+    pub(super) member: u64,
     #[prost(int64, tag = "3")]
     pub(super) revision: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct KeyValue {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) key: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) key: bytes::Bytes,
     #[prost(int64, tag = "3")]
     pub(super) mod_revision: i64,
     #[prost(bytes = "bytes", tag = "5")]
@@ -24,10 +27,10 @@ pub(super) struct KeyValue {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct RangeRequest {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) range_end: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) key: bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) range_end: bytes::Bytes,
     #[prost(int64, tag = "3")]
     pub(super) limit: i64,
     #[prost(bool, tag = "7")]
@@ -46,8 +49,8 @@ pub(super) struct RangeResponse {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct PutRequest {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) key: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) key: bytes::Bytes,
     #[prost(bytes = "bytes", tag = "2")]
     pub(super) value: bytes::Bytes,
     #[prost(int64, tag = "3")]
@@ -55,132 +58,135 @@ pub(super) struct PutRequest {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct DeleteRangeRequest {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) key: Vec<u8>,
+pub(super) struct DeleteRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) key: bytes::Bytes,
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct RequestOp {
-    #[prost(oneof = "Operation", tags = "1, 2, 3")]
-    pub(super) request: Option<Operation>,
-}
-
-#[derive(Clone, PartialEq, Oneof)]
-pub(super) enum Operation {
-    #[prost(message, tag = "1")]
-    Range(RangeRequest),
-    #[prost(message, tag = "2")]
-    Put(PutRequest),
-    #[prost(message, tag = "3")]
-    Delete(DeleteRangeRequest),
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct ResponseOp {
-    /// Puts and deletes answer nothing that is needed.
-    #[prost(message, optional, tag = "1")]
-    pub(super) range: Option<RangeResponse>,
-}
-
-/// Equality: the only comparison that is needed.
+/// A condition. Of the things that can be compared, only these are.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Compare {
-    /// Always 0, which is "equal".
+    /// 0: it is equal.
     #[prost(int32, tag = "1")]
     pub(super) result: i32,
     #[prost(int32, tag = "2")]
     pub(super) target: i32,
-    #[prost(bytes = "vec", tag = "3")]
-    pub(super) key: Vec<u8>,
-    #[prost(oneof = "Target", tags = "6, 8")]
-    pub(super) value: Option<Target>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) key: bytes::Bytes,
+    #[prost(oneof = "Compared", tags = "5, 6, 8")]
+    pub(super) with: Option<Compared>,
 }
 
-#[derive(Clone, Copy, PartialEq, Oneof)]
-pub(super) enum Target {
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub(super) enum Compared {
+    /// 0: there is no such key.
+    #[prost(int64, tag = "5")]
+    CreateRevision(i64),
     #[prost(int64, tag = "6")]
     ModRevision(i64),
+    /// 0: there is no lease.
     #[prost(int64, tag = "8")]
     Lease(i64),
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct TxnRequest {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) compare: Vec<Compare>,
-    #[prost(message, repeated, tag = "2")]
-    pub(super) success: Vec<RequestOp>,
-    #[prost(message, repeated, tag = "3")]
-    pub(super) failure: Vec<RequestOp>,
+pub(super) struct Operation {
+    #[prost(oneof = "Request", tags = "1, 2, 3")]
+    pub(super) request: Option<Request>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub(super) enum Request {
+    #[prost(message, tag = "1")]
+    Range(RangeRequest),
+    #[prost(message, tag = "2")]
+    Put(PutRequest),
+    #[prost(message, tag = "3")]
+    Delete(DeleteRequest),
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct TxnResponse {
+pub(super) struct TransactionRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) compare: Vec<Compare>,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) success: Vec<Operation>,
+    #[prost(message, repeated, tag = "3")]
+    pub(super) failure: Vec<Operation>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TransactionResponse {
     #[prost(message, optional, tag = "1")]
     pub(super) header: Option<Header>,
     #[prost(bool, tag = "2")]
     pub(super) succeeded: bool,
     #[prost(message, repeated, tag = "3")]
-    pub(super) responses: Vec<ResponseOp>,
+    pub(super) responses: Vec<Answer>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct LeaseGrantRequest {
+pub(super) struct Answer {
+    #[prost(oneof = "Response", tags = "1, 2, 3")]
+    pub(super) response: Option<Response>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub(super) enum Response {
+    #[prost(message, tag = "1")]
+    Range(RangeResponse),
+    #[prost(message, tag = "2")]
+    Put(Nothing),
+    #[prost(message, tag = "3")]
+    Delete(Nothing),
+}
+
+/// A message of which nothing is of interest.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Nothing {}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct GrantRequest {
     #[prost(int64, tag = "1")]
-    pub(super) ttl: i64,
+    pub(super) ttl_s: i64,
     #[prost(int64, tag = "2")]
     pub(super) id: i64,
 }
 
-/// Of any answer that is only waited for.
-#[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct Done {}
-
+/// Of a lease: to revoke it, or to ask for its time.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct LeaseRevokeRequest {
+pub(super) struct LeaseRequest {
     #[prost(int64, tag = "1")]
     pub(super) id: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct LeaseTimeToLiveRequest {
-    #[prost(int64, tag = "1")]
-    pub(super) id: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct LeaseTimeToLiveResponse {
-    /// Whole seconds that are left, rounded down; negative if there is no such lease.
+pub(super) struct TimeToLiveResponse {
+    /// -1 if there is no such lease.
     #[prost(int64, tag = "3")]
-    pub(super) ttl: i64,
-    #[prost(int64, tag = "4")]
-    pub(super) granted_ttl: i64,
-}
-
-#[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct Empty {}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct MemberListResponse {
-    #[prost(message, repeated, tag = "2")]
-    pub(super) members: Vec<Member>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Member {
-    /// A learner has no vote.
-    #[prost(bool, tag = "5")]
-    pub(super) is_learner: bool,
+    pub(super) ttl_s: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct StatusResponse {
+    #[prost(message, optional, tag = "1")]
+    pub(super) header: Option<Header>,
     #[prost(string, tag = "2")]
     pub(super) version: String,
+    /// 0 if the member knows of none.
+    #[prost(uint64, tag = "4")]
+    pub(super) leader: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(super) struct MembersResponse {
+    #[prost(message, repeated, tag = "2")]
+    pub(super) members: Vec<Nothing>,
+}
+
+/// Its text form has no password, because it has none at all.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub(super) struct AuthenticateRequest {
     #[prost(string, tag = "1")]
     pub(super) name: String,
@@ -189,36 +195,41 @@ pub(super) struct AuthenticateRequest {
 }
 
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub(super) struct AuthenticateResponse {
     #[prost(string, tag = "2")]
     pub(super) token: String,
 }
 
-impl Compare {
-    /// That the key was last written at this revision; 0 for a key that is not there.
-    pub(super) fn revision(key: &[u8], revision: i64) -> Compare {
-        /// `Compare.CompareTarget.MOD`
-        const MOD: i32 = 2;
-        let value = Some(Target::ModRevision(revision));
-        Compare { result: 0, target: MOD, key: key.to_vec(), value }
-    }
+/// How Dapr's second version keeps a value.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Envelope {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) data: bytes::Bytes,
+    #[prost(message, optional, tag = "2")]
+    pub(super) written: Option<Time>,
+    /// None, or zero, is none.
+    #[prost(message, optional, tag = "3")]
+    pub(super) ttl: Option<Time>,
+}
 
-    /// That the key has no lease.
-    pub(super) fn no_lease(key: &[u8]) -> Compare {
-        /// `Compare.CompareTarget.LEASE`
-        const LEASE: i32 = 4;
-        Compare { result: 0, target: LEASE, key: key.to_vec(), value: Some(Target::Lease(0)) }
+/// Since 1970, or a duration.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(super) struct Time {
+    #[prost(int64, tag = "1")]
+    pub(super) seconds: i64,
+    #[prost(int32, tag = "2")]
+    pub(super) nanos: i32,
+}
+
+impl std::fmt::Debug for AuthenticateRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthenticateRequest").finish_non_exhaustive()
     }
 }
 
-impl RangeRequest {
-    pub(super) fn of(key: &[u8]) -> RangeRequest {
-        RangeRequest { key: key.to_vec(), ..RangeRequest::default() }
-    }
-}
-
-impl From<Operation> for RequestOp {
-    fn from(it: Operation) -> RequestOp {
-        RequestOp { request: Some(it) }
+impl std::fmt::Debug for AuthenticateResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthenticateResponse").finish_non_exhaustive()
     }
 }

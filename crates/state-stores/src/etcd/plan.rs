@@ -1,155 +1,129 @@
-//! What one transaction of etcd must compare and change, for writes that are to happen at one instant.
+//! A transaction as one step for each key: etcd writes a key once in each.
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use state::{Change, ETag, Key, Precondition, Result, Write, Written};
+use state::{Change, Conflict, ETag, Key, Precondition, Write};
 
-use super::messages::{
-    Compare, DeleteRangeRequest, Operation, PutRequest, RangeRequest, RequestOp, TxnRequest,
+use super::{
+    layout::revision,
+    messages::{Compare, Compared},
 };
 
-/// What is known of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sight {
-    /// Of the last write of the key, expired or not; 0 if nothing is there.
-    pub(super) revision: i64,
-    /// Whether a value is there that has not expired.
-    pub(super) lives: bool,
-}
-
-/// The keys of some writes, each once, in the order in which they come.
+/// What becomes of one key.
 #[derive(Debug)]
-pub(super) struct Plan<'a> {
-    writes: &'a [Write],
-    names: Vec<Vec<u8>>,
-    /// For each write, which of the names is its key's.
-    place: Vec<usize>,
-    /// The names of keys under a condition, which are looked at if one does not hold.
-    conditional: Vec<usize>,
+pub(super) struct Step<'a> {
+    /// The conditions, each with the position of the write that has it. All are of the state before the transaction.
+    pub(super) conditions: Vec<(usize, &'a Precondition)>,
+    /// The last write, which is what is left of all of them, and its position.
+    pub(super) last: (usize, &'a Write),
+    /// Whether the value that the conditions name is known to have a lease that is not over.
+    pub(super) is_leased: bool,
 }
 
-impl<'a> Plan<'a> {
-    pub(super) fn new(writes: &'a [Write], name: impl Fn(&Key) -> Vec<u8>) -> Plan<'a> {
-        let (mut places, mut names) = (HashMap::new(), Vec::new());
-        let (mut place, mut conditional) = (Vec::new(), Vec::new());
-        for write in writes {
-            let at = *places.entry(&write.key).or_insert_with(|| {
-                names.push(name(&write.key));
-                names.len() - 1
-            });
-            place.push(at);
-            if write.precondition != Precondition::Any && !conditional.contains(&at) {
-                conditional.push(at);
+/// The steps, in the order in which the keys appear.
+pub(super) fn steps(writes: &[Write]) -> Vec<Step<'_>> {
+    let mut steps: Vec<Step<'_>> = Vec::with_capacity(writes.len());
+    let mut places: HashMap<&str, usize> = HashMap::with_capacity(writes.len());
+    for (position, write) in writes.iter().enumerate() {
+        let place = *places.entry(write.key.as_str()).or_insert(steps.len());
+        if place == steps.len() {
+            steps.push(Step { conditions: Vec::new(), last: (position, write), is_leased: false });
+        }
+        let step = &mut steps[place];
+        step.last = (position, write);
+        if write.precondition != Precondition::Any {
+            step.conditions.push((position, &write.precondition));
+        }
+    }
+    steps
+}
+
+impl<'a> Step<'a> {
+    pub(super) fn key(&self) -> &'a Key {
+        &self.last.1.key
+    }
+
+    pub(super) fn is_put(&self) -> bool {
+        matches!(self.last.1.change, Change::Put { .. })
+    }
+
+    /// The first condition that is false of a key at this version.
+    pub(super) fn conflict(&self, current: Option<&ETag>) -> Option<Conflict> {
+        let checked = self.conditions.iter().map(|(position, it)| (position, it.check(current)));
+        checked.into_iter().find_map(|(position, it)| it.err().map(|it| it.at(*position)))
+    }
+
+    /// What etcd compares, all of which has to be true.
+    ///
+    /// A value with a lease may be over though it is there. What lease it has cannot change while its version does not, so
+    /// a condition that names a version asks for one without a lease until it is known better.
+    pub(super) fn compares(&self, key: &bytes::Bytes) -> Vec<Compare> {
+        let mut wanted: Vec<i64> = Vec::new();
+        for (_, condition) in &self.conditions {
+            let revision = match condition {
+                Precondition::Any => continue,
+                Precondition::Absent => 0,
+                // No value has ever had it.
+                Precondition::Matches(etag) => revision(etag).unwrap_or(-1),
+            };
+            if !wanted.contains(&revision) {
+                wanted.push(revision);
             }
         }
-        Plan { writes, names, place, conditional }
-    }
-
-    /// The names of the keys that [`sights`](Plan::request) are of, in order.
-    pub(super) fn conditional(&self) -> impl Iterator<Item = &[u8]> {
-        self.conditional.iter().map(|it| self.names[*it].as_slice())
-    }
-
-    /// Whether an ETag has the form of a revision: no other can be compared, and none can be stored.
-    pub(super) fn compares(&self) -> bool {
-        self.writes.iter().all(|it| match &it.precondition {
-            Precondition::Any | Precondition::Absent => true,
-            Precondition::Matches(etag) => revision(etag).is_some(),
-        })
-    }
-
-    /// The transaction that makes the writes. Without `sights` it supposes that nothing has expired, and
-    /// fails if a key with a condition has a lifetime at all; with them it supposes that nothing has changed.
-    pub(super) fn request(
-        &self,
-        sights: Option<&[Sight]>,
-        puts: &[Option<(Bytes, i64)>],
-    ) -> TxnRequest {
-        let compare = match sights {
-            Some(sights) => self
-                .conditional()
-                .zip(sights)
-                .map(|(name, it)| Compare::revision(name, it.revision))
-                .collect(),
-            None => self.conditions(),
+        let compare = |with: Compared| Compare {
+            result: 0,
+            target: match with {
+                Compared::CreateRevision(_) => 1,
+                Compared::ModRevision(_) => 2,
+                Compared::Lease(_) => 4,
+            },
+            key: key.clone(),
+            with: Some(with),
         };
-        let ranges = self.conditional().map(|it| {
-            let keys_only = true;
-            Operation::Range(RangeRequest { keys_only, ..RangeRequest::of(it) }).into()
-        });
-        TxnRequest { compare, success: self.effects(puts), failure: ranges.collect() }
-    }
-
-    fn conditions(&self) -> Vec<Compare> {
-        let mut compares = Vec::new();
-        for (write, at) in self.writes.iter().zip(&self.place) {
-            let name = &self.names[*at];
-            match &write.precondition {
-                Precondition::Any => {}
-                Precondition::Absent => compares.push(Compare::revision(name, 0)),
-                Precondition::Matches(etag) => {
-                    // What is no revision is looked at instead; see `compares`.
-                    compares.push(Compare::revision(name, revision(etag).unwrap_or(i64::MAX)));
-                    compares.push(Compare::no_lease(name));
-                }
-            }
+        let names_version = wanted.iter().any(|it| *it != 0);
+        let mut compares: Vec<Compare> = wanted
+            .into_iter()
+            .map(|it| match it {
+                0 => compare(Compared::CreateRevision(0)),
+                revision => compare(Compared::ModRevision(revision)),
+            })
+            .collect();
+        if names_version && !self.is_leased {
+            compares.push(compare(Compared::Lease(0)));
         }
-        compares.dedup();
         compares
     }
-
-    /// The last change of each key: etcd takes no two of one key.
-    fn effects(&self, puts: &[Option<(Bytes, i64)>]) -> Vec<RequestOp> {
-        let effect = |(name, i): (&Vec<u8>, usize)| match &puts[i] {
-            Some((value, lease)) => {
-                let value = value.clone();
-                Operation::Put(PutRequest { key: name.clone(), value, lease: *lease }).into()
-            }
-            None => Operation::Delete(DeleteRangeRequest { key: name.clone() }).into(),
-        };
-        self.names.iter().zip(self.last()).map(effect).collect()
-    }
-
-    /// Fails with the first write whose condition does not hold for what was seen.
-    pub(super) fn check(&self, sights: &[Sight]) -> Result<()> {
-        let sight: HashMap<usize, &Sight> = self.conditional.iter().copied().zip(sights).collect();
-        for (position, (write, at)) in self.writes.iter().zip(&self.place).enumerate() {
-            let seen = sight.get(at).filter(|it| it.lives);
-            let current = seen.and_then(|it| etag(it.revision));
-            write.precondition.check(current.as_ref()).map_err(|it| it.at(position))?;
-        }
-        Ok(())
-    }
-
-    /// For each key, which of its writes is the last.
-    fn last(&self) -> Vec<usize> {
-        let mut last = vec![0; self.names.len()];
-        for (i, at) in self.place.iter().enumerate() {
-            last[*at] = i;
-        }
-        last
-    }
-
-    /// What is told of each write when all have happened at this revision. What a later write of the same key has
-    /// replaced never was a version.
-    pub(super) fn written(&self, revision: i64) -> Vec<Written> {
-        let last = self.last();
-        let written = |(i, (write, at)): (usize, (&Write, &usize))| {
-            let is_there = last[*at] == i && matches!(write.change, Change::Put { .. });
-            Written { etag: is_there.then(|| etag(revision)).flatten() }
-        };
-        self.writes.iter().zip(&self.place).enumerate().map(written).collect()
-    }
 }
 
-/// The ETag of what was written at this revision.
-pub(super) fn etag(revision: i64) -> Option<ETag> {
-    ETag::new(&revision.to_string())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The revision that an ETag names, if it names one in the only way in which this store does.
-fn revision(etag: &ETag) -> Option<i64> {
-    let revision: i64 = etag.as_str().parse().ok().filter(|it| *it > 0)?;
-    (revision.to_string() == etag.as_str()).then_some(revision)
+    fn write(key: &str, precondition: Precondition) -> Write {
+        Write::put(Key::new(key).unwrap(), "1").when(precondition)
+    }
+
+    #[test]
+    fn the_last_write_of_a_key_is_left_with_the_conditions_of_all() {
+        let etag = Precondition::Matches(ETag::new("7").unwrap());
+        let writes = [
+            write("b", etag.clone()),
+            write("a", Precondition::Any),
+            write("b", Precondition::Absent),
+        ];
+        let mut steps = steps(&writes);
+        assert_eq!(steps.iter().map(|it| it.key().as_str()).collect::<Vec<_>>(), ["b", "a"]);
+        assert_eq!(steps[0].last.0, 2);
+        let key = bytes::Bytes::from_static(b"b");
+        let with = |it: &Step<'_>| -> Vec<Compared> {
+            it.compares(&key).into_iter().filter_map(|it| it.with).collect()
+        };
+        let (seven, none) = (Compared::ModRevision(7), Compared::CreateRevision(0));
+        assert_eq!(with(&steps[0]), [seven.clone(), none.clone(), Compared::Lease(0)]);
+        assert_eq!(with(&steps[1]), []);
+        steps[0].is_leased = true;
+        assert_eq!(with(&steps[0]), [seven, none]);
+        assert_eq!(steps[0].conflict(ETag::new("7").as_ref()).unwrap().position(), 2);
+        assert_eq!(steps[0].conflict(None).unwrap().position(), 0);
+    }
 }

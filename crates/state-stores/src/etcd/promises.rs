@@ -1,57 +1,75 @@
-//! What the members promise, and a warning for what they do not.
+//! What the cluster promises by what it is, and a warning for what it does not.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use state::{Capabilities, Consistencies, Durability};
 use tracing::warn;
 
-/// Bytes of a key, the component's own prefix not included. etcd itself takes as much as fits a request.
+use super::{
+    connection::path,
+    engine::Engine,
+    messages::{MembersResponse, Nothing},
+    refusal::Trouble,
+};
+
+/// Bytes of a key, prefix included. etcd has no limit of its own but that of a request; all keys are in its memory.
 const KEY_LEN_MAX: usize = 2048;
 
-/// For so many members that have a vote.
-pub(super) fn capabilities(
-    transaction_len_max: usize,
-    voters: usize,
-    version: String,
-) -> Capabilities {
-    warn_of(voters);
-    Capabilities {
-        etag: true,
-        ttl: true,
-        list: true,
-        transaction_len_max: Some(transaction_len_max),
-        key_len_max: KEY_LEN_MAX,
-        exact_values: true,
-        consistency: Consistencies {
-            strong_write: Some("committed by a majority of the members, as every write".into()),
-            strong_read: Some("of all that a majority of the members has committed".into()),
-            eventual_read: Some(
-                "from one member, without asking the others: one that is cut off may be behind for as long as it is"
-                    .into(),
-            ),
-        },
-        durability: Durability {
-            process_crash: true,
-            power_loss: true,
-            failover: (voters > 2).then_some(true),
-            memory_pressure: true,
-        },
-        server_settings: BTreeMap::from([
-            ("members".to_owned(), voters.to_string()),
-            ("version".to_owned(), version),
-        ]),
+impl Engine {
+    /// What the cluster can do, by what it says of itself.
+    ///
+    /// # Errors
+    ///
+    /// If no member can be reached.
+    pub(super) async fn inspect(&self) -> state::Result<Capabilities> {
+        let version = self.members.version().await.map_err(Trouble::error)?;
+        let mut settings = BTreeMap::from([("version".to_owned(), version)]);
+        // Some clusters keep it from those who are no administrators.
+        let members = self.ask::<MembersResponse>(path::MEMBERS, &Nothing {}).await;
+        let members = members.ok().map(|it| it.members.len());
+        if let Some(members) = members {
+            settings.insert("members".to_owned(), members.to_string());
+            warn_of_members(members, self.members.len());
+        }
+        Ok(Capabilities {
+            etag: true,
+            ttl: true,
+            list: true,
+            transaction_len_max: Some(self.operations_max),
+            key_len_max: KEY_LEN_MAX,
+            exact_values: true,
+            consistency: Consistencies {
+                strong_write: Some(Cow::Borrowed(
+                    "committed and flushed to the disks of most members, as every write",
+                )),
+                strong_read: Some(Cow::Borrowed(
+                    "from a member that has asked most others whether it has everything",
+                )),
+                eventual_read: Some(Cow::Borrowed(
+                    "from one member, which has heard of the leader within an election's time, and may lag behind it",
+                )),
+            },
+            durability: Durability {
+                process_crash: true,
+                power_loss: true,
+                failover: members.is_some_and(|it| it > 2).then_some(true),
+                memory_pressure: true,
+            },
+            server_settings: settings,
+        })
     }
 }
 
-fn warn_of(voters: usize) {
-    if voters == 1 {
+fn warn_of_members(members: usize, endpoints: usize) {
+    if members == 1 {
+        warn!("etcd has one member: nothing takes its place when it fails; three can lose one");
+    } else if members.is_multiple_of(2) {
         warn!(
-            "etcd has one member: nothing takes over when it fails; three keep serving without one"
+            members,
+            "etcd has an even number of members, which can lose no more than one fewer could"
         );
-    } else if voters.is_multiple_of(2) {
-        warn!(
-            voters,
-            "etcd has an even number of members: one more would let it do without one more"
-        );
+    }
+    if endpoints < members {
+        warn!(members, endpoints, "not all members of etcd are among the endpoints");
     }
 }

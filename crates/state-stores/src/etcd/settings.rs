@@ -1,29 +1,30 @@
-//! A component's metadata for `state.etcd`, with Dapr's names and defaults.
+//! A component's metadata for etcd, with Dapr's names and defaults.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use rustls::ClientConfig;
 use serde::Deserialize;
 use state::{Error, FailureKind, Result};
 use state_config::{GoDuration, Properties};
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use tracing::warn;
 
+use super::layout::{Layout, Version};
 use crate::tls::{self, FieldNames, Trust};
 
 /// As the component file has them.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 struct Fields {
     endpoints: Option<String>,
-    #[serde(rename = "keyprefixpath", default)]
+    #[serde(default, rename = "keyprefixpath")]
     key_prefix_path: String,
-    #[serde(rename = "tlsenable", default)]
+    #[serde(default, rename = "tlsenable")]
     tls_enable: bool,
     ca: Option<String>,
     cert: Option<String>,
     key: Option<String>,
     #[serde(rename = "maxtxnops")]
-    max_txn_ops: Option<usize>,
+    operations_max: Option<usize>,
     username: Option<String>,
     password: Option<String>,
     timeout: Option<GoDuration>,
@@ -33,126 +34,160 @@ struct Fields {
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) endpoints: Vec<Endpoint>,
-    /// What stands before every key, with the `/` that ends it.
-    pub(super) prefix: String,
-    pub(super) transaction_len_max: usize,
     pub(super) login: Option<Login>,
-    /// For an operation, all its tries included.
+    pub(super) layout: Layout,
+    /// The most operations of one transaction.
+    pub(super) operations_max: usize,
+    /// How long a request may take before its outcome counts as unknown.
     pub(super) timeout: Duration,
 }
 
-/// Who one is to etcd.
+/// Where a member takes connections.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) tls: Option<Arc<ClientConfig>>,
+}
+
 #[derive(Clone)]
 pub(super) struct Login {
     pub(super) username: String,
     pub(super) password: String,
 }
 
-/// Source: Dapr, and etcd's own `--max-txn-ops`.
-const TRANSACTION_LEN_MAX: usize = 128;
+/// Dapr's default, which is etcd's.
+const OPERATIONS_MAX: usize = 128;
 
-/// Source: Dapr, where it is fixed.
+/// Dapr's, for each request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For a connection to one endpoint, after which another is tried.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Where etcd listens unless it is told otherwise.
+const PORT: u16 = 2379;
 
 const TLS_NAMES: FieldNames = FieldNames { authorities: "ca", certificate: "cert", key: "key" };
 
 impl Settings {
-    pub(super) fn parse(properties: &Properties) -> Result<Settings> {
+    /// Checks what a component file says, before anything is connected.
+    pub(super) fn parse(properties: &Properties, version: Version) -> Result<Settings> {
         let fields: Fields = properties.parse().map_err(|e| invalid(e.to_string()))?;
         for unknown in properties.unknown::<Fields>() {
             warn!(field = unknown.name, meant = unknown.meant, "unknown metadata field");
         }
-        let login = match (&fields.username, &fields.password) {
-            (Some(username), Some(password)) => {
-                Some(Login { username: username.clone(), password: password.clone() })
-            }
-            (None, None) => None,
-            _ => return Err(invalid("username and password need each other")),
-        };
-        let transaction_len_max = fields.max_txn_ops.unwrap_or(TRANSACTION_LEN_MAX);
-        if transaction_len_max == 0 {
-            return Err(invalid("maxTxnOps must be at least 1"));
+        let timeout = fields.timeout.map_or(Some(TIMEOUT), GoDuration::to_duration);
+        let timeout = timeout.filter(|it| *it >= Duration::from_secs(1));
+        let timeout = timeout.ok_or_else(|| invalid("timeout must be at least 1s".to_owned()))?;
+        let operations_max = fields.operations_max.unwrap_or(OPERATIONS_MAX);
+        if operations_max == 0 {
+            return Err(invalid("maxTxnOps must be at least 1".to_owned()));
         }
-        let timeout = match fields.timeout {
-            None => TIMEOUT,
-            Some(it) => positive(it)?,
-        };
         Ok(Settings {
             endpoints: endpoints(&fields)?,
-            prefix: format!("{}/", fields.key_prefix_path),
-            transaction_len_max,
-            login,
+            login: login(&fields)?,
+            layout: Layout { version, prefix: format!("{}/", fields.key_prefix_path) },
+            operations_max,
             timeout,
         })
     }
 }
 
-fn positive(it: GoDuration) -> Result<Duration> {
-    it.to_duration()
-        .filter(|it| !it.is_zero())
-        .ok_or_else(|| invalid("timeout must be a positive duration, such as 5s"))
+fn invalid(message: String) -> Error {
+    Error::new(FailureKind::Invalid, message)
+}
+
+fn given(text: &Option<String>) -> Option<&str> {
+    text.as_deref().map(str::trim).filter(|it| !it.is_empty())
+}
+
+fn login(fields: &Fields) -> Result<Option<Login>> {
+    let password = fields.password.clone().filter(|it| !it.is_empty());
+    match (given(&fields.username), password) {
+        (None, None) => Ok(None),
+        (Some(username), Some(password)) => {
+            Ok(Some(Login { username: username.to_owned(), password }))
+        }
+        _ => Err(invalid("username and password need each other".to_owned())),
+    }
 }
 
 fn endpoints(fields: &Fields) -> Result<Vec<Endpoint>> {
-    let tls = tls(fields)?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let named = fields.endpoints.as_deref().unwrap_or_default().split(',').map(str::trim);
-    let endpoint = |text: &str| {
-        let host = match text.split_once("://") {
-            None => text,
-            Some(("http" | "https", host)) => host,
-            Some(_) => return Err(invalid(NO_ENDPOINT)),
-        };
-        if host.contains('@') {
-            return Err(invalid(NO_ENDPOINT));
-        }
-        let endpoint = Endpoint::from_shared(format!("{scheme}://{host}"))
-            .map_err(|_| invalid(NO_ENDPOINT))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true);
-        match &tls {
-            None => Ok(endpoint),
-            Some(tls) => endpoint
-                .tls_config(tls.clone())
-                .map_err(|e| invalid("TLS cannot be used").with_source(e)),
-        }
-    };
-    let endpoints: Vec<Endpoint> =
-        named.filter(|it| !it.is_empty()).map(endpoint).collect::<Result<_>>()?;
-    if endpoints.is_empty() {
-        return Err(invalid(
-            "missing endpoints: add the metadata field endpoints with host:port, several separated by commas",
-        ));
+    let list = given(&fields.endpoints).unwrap_or_default().split(',').map(str::trim);
+    let list: Vec<&str> = list.filter(|it| !it.is_empty()).collect();
+    if list.is_empty() {
+        let message =
+            "endpoints is missing: give the host:port of each member, with commas between";
+        return Err(invalid(message.to_owned()));
     }
-    Ok(endpoints)
+    let is_secure = fields.tls_enable || list.iter().any(|it| it.starts_with("https://"));
+    let config = match is_secure {
+        true => Some(Arc::new(tls(fields)?)),
+        false => None,
+    };
+    list.into_iter()
+        .map(|text| {
+            let (is_plain, rest) = match text.split_once("://") {
+                Some(("http", rest)) => (!fields.tls_enable, rest),
+                Some(("https", rest)) => (false, rest),
+                Some(_) => return Err(no_endpoint()),
+                None => (!fields.tls_enable, text),
+            };
+            let (host, port) = address(rest.trim_end_matches('/')).ok_or_else(no_endpoint)?;
+            let tls = config.clone().filter(|_| !is_plain);
+            Ok(Endpoint { host, port, tls })
+        })
+        .collect()
 }
 
-/// Without what was written there, which may hold a password.
-const NO_ENDPOINT: &str = "endpoints must be host:port, with http:// or https:// before it or not, separated by commas: \
-                           user and password have fields of their own, username and password";
-
-fn tls(fields: &Fields) -> Result<Option<ClientTlsConfig>> {
-    if !fields.tls_enable {
-        return Ok(None);
-    }
-    let (Some(ca), Some(cert), Some(key)) = (&fields.ca, &fields.cert, &fields.key) else {
-        return Err(invalid("tlsEnable needs ca, cert and key, each a text in PEM"));
-    };
-    // Only here do errors name the field; the connection is made with the same texts.
-    tls::configure(Trust::Named(Some(ca)), Some((cert, key)), &TLS_NAMES).map_err(invalid)?;
-    let identity = Identity::from_pem(cert, key);
-    Ok(Some(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)).identity(identity)))
+/// Without the text: some people put a password there.
+fn no_endpoint() -> Error {
+    let message = "endpoints must be host:port, or http://host:port, or https://host:port, with commas between";
+    invalid(message.to_owned())
 }
 
-fn invalid(message: impl Into<String>) -> Error {
-    Error::new(FailureKind::Invalid, message.into())
+fn address(text: &str) -> Option<(String, u16)> {
+    if text.contains(['@', '/', '?', ' ']) {
+        return None;
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            (host, port.parse().ok()?)
+        }
+        Some(_) => return None,
+        None => (text, PORT),
+    };
+    let host = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
+    (!host.is_empty()).then(|| (host.to_owned(), port))
+}
+
+fn tls(fields: &Fields) -> Result<ClientConfig> {
+    let client = match (given(&fields.cert), given(&fields.key)) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => return Err(invalid("cert and key need each other".to_owned())),
+    };
+    // Differs from Dapr: it wants all three.
+    let mut config =
+        tls::configure(Trust::Named(given(&fields.ca)), client, &TLS_NAMES).map_err(invalid)?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "etcd at [{}]:{}", self.host, self.port),
+            false => write!(f, "etcd at {}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Debug for Login {
-    /// Hides the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Login").field("username", &self.username).finish_non_exhaustive()
     }
@@ -162,36 +197,37 @@ impl fmt::Debug for Login {
 mod tests {
     use super::*;
 
-    fn refusal(properties: &[(&str, &str)]) -> String {
-        let properties = properties.iter().copied().collect();
-        Settings::parse(&properties).unwrap_err().to_string()
+    fn parse(fields: &[(&str, &str)]) -> Result<Settings> {
+        Settings::parse(&fields.iter().copied().collect(), Version::V1)
     }
 
     #[test]
-    fn endpoints_are_needed_and_must_be_addresses() {
-        assert!(refusal(&[]).starts_with("missing endpoints"));
-        let with_password = refusal(&[("endpoints", "http://u:secret@h:1")]);
-        assert!(!with_password.contains("secret"), "{with_password}");
+    fn endpoints_are_given_with_and_without_a_scheme() {
+        let settings = parse(&[("endpoints", "a:1, http://b, http://[::1]:3/")]).unwrap();
+        let labels: Vec<_> = settings.endpoints.iter().map(ToString::to_string).collect();
+        assert_eq!(labels, ["etcd at a:1", "etcd at b:2379", "etcd at [::1]:3"]);
+        assert_eq!(settings.layout.prefix, "/");
+        assert_eq!((settings.operations_max, settings.timeout), (128, Duration::from_secs(5)));
+        let settings = parse(&[("endpoints", "a"), ("keyPrefixPath", "dapr")]).unwrap();
+        assert_eq!(settings.layout.prefix, "dapr/");
     }
 
     #[test]
-    fn schemes_are_taken_or_left() {
-        let properties = [("endpoints", "a:1, http://b:2,https://c:3")].into_iter().collect();
-        assert_eq!(Settings::parse(&properties).unwrap().endpoints.len(), 3);
-    }
-
-    #[test]
-    fn fields_that_need_each_other_say_so() {
-        let a = ("endpoints", "a:1");
-        assert!(refusal(&[a, ("tlsEnable", "true")]).contains("ca, cert and key"));
-        assert!(refusal(&[a, ("username", "u")]).contains("need each other"));
-        assert!(refusal(&[a, ("maxTxnOps", "0")]).contains("maxTxnOps"));
-    }
-
-    #[test]
-    fn passwords_are_not_shown() {
-        let properties = [("endpoints", "a:1"), ("username", "u"), ("password", "secret")];
-        let settings = Settings::parse(&properties.into_iter().collect()).unwrap();
-        assert!(!format!("{settings:?}").contains("secret"));
+    fn mistakes_are_told_without_secrets() {
+        for (fields, word) in [
+            (vec![], "endpoints is missing"),
+            (vec![("endpoints", "http://me:hunter2@host")], "host:port"),
+            (vec![("endpoints", "ftp://host")], "host:port"),
+            (vec![("endpoints", "a"), ("password", "hunter2")], "username and password"),
+            (vec![("endpoints", "a"), ("maxTxnOps", "0")], "maxTxnOps"),
+            (vec![("endpoints", "a"), ("timeout", "10ms")], "timeout"),
+            (vec![("endpoints", "a"), ("tlsEnable", "true"), ("ca", "hunter2")], "ca is not"),
+            (vec![("endpoints", "https://a"), ("cert", "hunter2")], "cert and key"),
+        ] {
+            let error = parse(&fields).unwrap_err().to_string();
+            assert!(error.contains(word) && !error.contains("hunter2"), "{error}");
+        }
+        let fields = [("endpoints", "a"), ("username", "me"), ("password", "hunter2")];
+        assert!(!format!("{:?}", parse(&fields).unwrap()).contains("hunter2"));
     }
 }

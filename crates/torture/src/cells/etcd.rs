@@ -1,15 +1,14 @@
-//! Three members of etcd, which flush every write before they vote for it.
-
-use std::time::Duration;
+//! etcd: three members. Each of them flushes what it acknowledges.
 
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
+use fastrand::Rng;
 use fault_proxy::Proxy;
-use real_servers::{etcd::Etcd, process::Process, until};
-use tokio::time::sleep;
+use real_servers::etcd::{Etcd, Options};
 
 use crate::{
     cell::{Busy, Cell, Setup, Tortured},
+    disk::SmallDisk,
     fault::{FaultKind, Place},
 };
 
@@ -22,6 +21,7 @@ pub(crate) const CELL: Cell = Cell {
         FaultKind::KillStore,
         FaultKind::KillPrimary,
         FaultKind::PausePrimary,
+        FaultKind::SwitchPrimary,
         FaultKind::LoseQuorum,
         FaultKind::LoseStoreReplies,
         FaultKind::ResetStoreConnections,
@@ -30,50 +30,57 @@ pub(crate) const CELL: Cell = Cell {
         FaultKind::WithholdStoreRequests,
         FaultKind::WithholdStoreReplies,
         FaultKind::HalfOpenToStore,
-        FaultKind::OneByteAtATimeToStore,
+        FaultKind::FullDisk,
     ],
     may_lose: &[],
 };
 
 const MEMBERS: usize = 3;
 
-/// Quick and still far longer than a beat takes on a busy machine; etcd's own are 100 and 1000 ms.
-const PACE: &[&str] = &["--heartbeat-interval", "50", "--election-timeout", "500"];
+/// Room for two segments of the log, 64 MB each, which a member takes before it needs them, and little more.
+const DISK_BYTES: u64 = 160 << 20;
 
 #[derive(Debug)]
-struct Three {
-    servers: Etcd,
-    /// To one member each, if connections are disturbed; otherwise sidecars know all of them.
+struct Cluster {
+    etcd: Etcd,
+    /// One for each sidecar, to a member, if connections are disturbed: with a way to the others, it would not matter.
+    /// Otherwise sidecars know all members.
     links: Vec<Proxy>,
-    /// The number of the leader before the last harm was done.
-    before: usize,
+    disk: Option<SmallDisk>,
+    rng: Rng,
+    /// Who led before the harm was done.
+    leader: usize,
+    harmed: Vec<usize>,
 }
 
 async fn start(setup: Setup<'_>) -> Result<Box<dyn Tortured>> {
-    let servers = Etcd::start(MEMBERS, PACE).await?;
+    let (etcd, disk) = match setup.fault {
+        // A full disk ends a member, and two would go on: here, one is all.
+        FaultKind::FullDisk => {
+            let disk = SmallDisk::mount(&setup.folder.join("disk"), DISK_BYTES)?;
+            (Etcd::start_in(disk.path(), &Options::default()).await?, Some(disk))
+        }
+        _ => (Etcd::start(MEMBERS, &Options::default()).await?, None),
+    };
     let mut links = Vec::new();
     if matches!(setup.fault.place(), Place::Link(..)) {
-        for (address, seed) in servers.addresses().into_iter().cycle().zip(setup.seed..) {
-            if links.len() == setup.sidecars {
-                break;
-            }
-            links.push(Proxy::start_with_seed(address, seed).await?);
+        let nodes = etcd.nodes().iter().cycle();
+        for (node, seed) in nodes.zip(setup.seed..).take(setup.sidecars) {
+            links.push(Proxy::start_with_seed(node.address(), seed).await?);
         }
     }
-    Ok(Box::new(Three { servers, links, before: 0 }))
+    let leader = etcd.leader().await?;
+    let rng = Rng::with_seed(setup.seed);
+    Ok(Box::new(Cluster { etcd, links, disk, rng, leader, harmed: Vec::new() }))
 }
 
 #[async_trait]
-impl Tortured for Three {
+impl Tortured for Cluster {
     fn spec(&self, sidecar: usize) -> String {
-        let addresses = match self.links.get(sidecar) {
-            Some(link) => vec![link.address()],
-            None => self.servers.addresses(),
-        };
-        let endpoints: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        let link = self.links.get(sidecar).map(|it| it.address().to_string());
+        let endpoints = link.unwrap_or_else(|| self.etcd.endpoints());
         format!(
-            "  type: state.etcd\n  version: v2\n  metadata:\n  - name: endpoints\n    value: {:?}\n",
-            endpoints.join(",")
+            "  type: state.etcd\n  version: v2\n  metadata:\n  - name: endpoints\n    value: {endpoints:?}\n"
         )
     }
 
@@ -82,53 +89,65 @@ impl Tortured for Three {
     }
 
     async fn harm(&mut self, fault: FaultKind, _busy: Busy<'_>) -> Result<()> {
-        self.before = self.servers.leader().await?;
-        let members = self.servers.members();
+        self.leader = self.etcd.leader().await?;
+        let nodes = self.etcd.nodes();
+        self.harmed = match fault {
+            FaultKind::KillStore => (0..nodes.len()).collect(),
+            FaultKind::KillPrimary | FaultKind::PausePrimary => vec![self.leader],
+            FaultKind::LoseQuorum => {
+                let spared = self.rng.usize(..nodes.len());
+                (0..nodes.len()).filter(|it| *it != spared).collect()
+            }
+            _ => Vec::new(),
+        };
         match fault {
-            FaultKind::KillStore => members.iter().try_for_each(Process::kill),
-            FaultKind::KillPrimary => members[self.before].kill(),
-            FaultKind::PausePrimary => members[self.before].pause(),
-            FaultKind::LoseQuorum => self.others()?.try_for_each(Process::pause),
+            FaultKind::KillStore | FaultKind::KillPrimary => {
+                self.harmed.iter().try_for_each(|it| nodes[*it].kill())
+            }
+            FaultKind::PausePrimary | FaultKind::LoseQuorum => {
+                self.harmed.iter().try_for_each(|it| nodes[*it].pause())
+            }
+            FaultKind::SwitchPrimary => self.etcd.move_leader().await.map(drop),
+            FaultKind::FullDisk => self.disk()?.fill(),
             _ => bail!("etcd cannot be harmed in this way: {fault:?}"),
         }
     }
 
-    async fn prolong(&mut self, _: FaultKind, duration: Duration, _: Busy<'_>) -> Result<()> {
-        sleep(duration).await;
-        Ok(())
+    async fn repair(&mut self, fault: FaultKind) -> Result<()> {
+        let nodes = self.etcd.nodes();
+        match fault {
+            FaultKind::KillStore | FaultKind::KillPrimary => {
+                // Without most of the others, none of them gets ready.
+                let restarted = self.harmed.iter().map(|it| nodes[*it].restart());
+                futures::future::try_join_all(restarted).await?;
+            }
+            FaultKind::PausePrimary | FaultKind::LoseQuorum => {
+                self.harmed.iter().try_for_each(|it| nodes[*it].resume())?;
+            }
+            FaultKind::FullDisk => {
+                self.disk()?.free()?;
+                // Without room for its log, it ends.
+                if !nodes[0].is_running()? {
+                    nodes[0].restart().await?;
+                }
+            }
+            _ => {}
+        }
+        self.etcd.leader().await.map(drop)
     }
 
     async fn succeeded(&mut self) -> Result<()> {
-        let before = self.before;
-        until("another leader", || async { Ok(self.servers.leader().await? != before) }).await
+        self.etcd.leader_after(self.leader).await.map(drop)
     }
 
     async fn deposed(&mut self) -> Result<()> {
-        // It is dead, or stands still until this is over.
+        // It leads nobody who would agree to what it says.
         Ok(())
-    }
-
-    async fn repair(&mut self, fault: FaultKind) -> Result<()> {
-        let members = self.servers.members();
-        match fault {
-            FaultKind::KillStore => {
-                // None answers before most are there.
-                let all = members.iter().map(Process::restart);
-                futures::future::try_join_all(all).await?;
-            }
-            FaultKind::KillPrimary => members[self.before].restart().await?,
-            FaultKind::PausePrimary => members[self.before].resume()?,
-            FaultKind::LoseQuorum => self.others()?.try_for_each(Process::resume)?,
-            _ => {}
-        }
-        self.servers.leader().await.map(drop)
     }
 }
 
-impl Three {
-    /// Those who did not lead.
-    fn others(&self) -> Result<impl Iterator<Item = &Process>> {
-        let leader = self.servers.members().get(self.before).context("the leader is a member")?;
-        Ok(self.servers.members().iter().filter(move |it| !std::ptr::eq(*it, leader)))
+impl Cluster {
+    fn disk(&self) -> Result<&SmallDisk> {
+        self.disk.as_ref().context("there is no disk to fill")
     }
 }

@@ -1,0 +1,16 @@
+//! What the conformance suite cannot ask of etcd: Dapr's layouts, leases, the four outcomes under faults, clusters that lose
+//! members, what a server refuses, logins and TLS. `cargo test -p state-stores --test etcd [-- outcomes]`
+//!
+//! The tests start their servers themselves, from the package `etcd-server`, and fail without it.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
+mod cluster;
+mod layout;
+mod leases;
+mod login;
+mod outcomes;
+mod refusals;
+mod support;
+#[path = "../words.rs"]
+mod words;
