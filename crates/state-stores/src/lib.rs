@@ -28,7 +28,7 @@ mod sql;
 mod sqlite;
 #[cfg(any(feature = "etcd", feature = "postgresql", feature = "redis"))]
 mod tls;
-#[cfg(any(feature = "etcd", feature = "postgresql", feature = "redis"))]
+#[cfg(any(feature = "etcd", feature = "mysql", feature = "postgresql", feature = "redis"))]
 mod waves;
 
 /// What connects a component type to the code that serves it.

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use mysql_async::Value;
 use state::{
     Capabilities, Conflict, Error, Found, Item, Key, KeyPage, Precondition, Read, Result, Write,
-    Written, each_in_order,
+    Written,
 };
 use tokio::time::{Instant, sleep};
 use tracing::warn;
@@ -27,8 +27,9 @@ use self::{
     transaction::{Transaction, powers, written},
     values::{MARIADB_JSON, MYSQL_JSON, NewRow},
 };
-use crate::{Driver, json::JsonType};
+use crate::{Driver, json::JsonType, waves::waves};
 
+mod bulk;
 mod connector;
 mod dsn;
 mod layout;
@@ -333,7 +334,14 @@ impl state::Store for MysqlStore {
     }
 
     async fn write_many(&self, writes: &[Write]) -> Vec<Result<Written>> {
-        each_in_order(writes, |it| self.write(it)).await
+        let mut answers: Vec<Option<Result<Written>>> = writes.iter().map(|_| None).collect();
+        for wave in waves(writes) {
+            let these: Vec<&Write> = wave.iter().map(|i| &writes[*i]).collect();
+            for (i, answer) in wave.iter().zip(self.0.write_apart(&these).await) {
+                answers[*i] = Some(answer);
+            }
+        }
+        answers.into_iter().map(|it| it.expect("every write is in a wave")).collect()
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<KeyPage> {

@@ -36,7 +36,13 @@ pub(super) fn capabilities(layout: &Layout) -> Capabilities {
             strong_read: Some("from the server that takes the writes, like every read".into()),
             eventual_read: None,
         },
-        durability: Durability { process_crash, power_loss, failover: None, memory_pressure: true },
+        durability: Durability {
+            process_crash,
+            power_loss,
+            // Who follows is not told to everybody; without this log, nobody can.
+            failover: is("log_bin", "ON").then_some(false),
+            memory_pressure: true,
+        },
         server_settings: layout.settings.clone(),
     }
 }

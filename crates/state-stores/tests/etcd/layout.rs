@@ -101,3 +101,11 @@ async fn what_the_other_version_has_written_is_said_to_be_so() {
     assert_eq!(kind(&error), FailureKind::Corrupt);
     assert!(error.to_string().contains("keyPrefixPath"), "{error}");
 }
+
+#[tokio::test]
+async fn nothing_that_callers_write_is_more_than_data() {
+    let etcd = Etcd::start(1, &Options::default()).await.unwrap();
+    for version in VERSIONS {
+        crate::injection::is_data(&open(&etcd.endpoints(), version, &[]).await).await;
+    }
+}

@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 mod cluster;
+#[path = "../injection.rs"]
+mod injection;
 mod layout;
 mod leases;
 mod login;

@@ -5,10 +5,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
+#[path = "../injection.rs"]
+mod injection;
+#[path = "../words.rs"]
+mod words;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use fault_proxy::{Direction, Fault, Proxy};
-use real_servers::mysql::{Mysql, Options, PASSWORD, USER};
+use futures::future::join_all;
+use real_servers::{
+    Certificates,
+    mysql::{Mysql, Options, PASSWORD, USER},
+};
 use state::{
     Change, ETag, Error, Format, Key, Outcome, Precondition, Read, Result, Store, Ttl, Write,
 };
@@ -146,4 +155,108 @@ async fn a_wrong_password_is_refused_and_never_shown() {
     let store = try_open(server.address(), &[]).await.unwrap();
     let text = format!("{error:?} {store:?}");
     assert!(!text.contains("hunter2") && !text.contains(PASSWORD), "{text}");
+}
+
+#[tokio::test]
+async fn nothing_that_callers_write_becomes_a_part_of_a_statement() {
+    let server = Mysql::start(&Options::default()).await.unwrap();
+    injection::is_data(&try_open(server.address(), &[]).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn tls_is_as_strict_as_it_was_asked_for() {
+    let certificates = Certificates::generate().unwrap();
+    let (right, wrong) =
+        (certificates.authority.clone(), Certificates::generate().unwrap().authority);
+    let server = Mysql::start(&Options::default().tls(certificates)).await.unwrap();
+    let address = server.address();
+    for (mode, authority, is_good) in [
+        ("custom", Some(&right), true),
+        ("custom", Some(&wrong), false),
+        // The system does not know the authority.
+        ("true", None, false),
+        ("skip-verify", None, true),
+        ("preferred", None, true),
+        ("false", None, true),
+    ] {
+        let source = format!("{USER}:{PASSWORD}@tcp({address})/?tls={mode}");
+        let mut properties = vec![("connectionString", source.as_str())];
+        properties.extend(authority.map(|it| ("pemContents", it.as_str())));
+        let driver = state_stores::driver("state.mysql").unwrap();
+        let opened = (driver.open)(properties.into_iter().collect()).await;
+        assert_eq!(opened.is_ok(), is_good, "{mode}: {opened:?}");
+        if let Ok(store) = opened {
+            store.write(&put("k", "1")).await.unwrap();
+            assert_eq!(value(&store, "k").await.as_deref(), Some("1"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_may_come_first() {
+    let server = Mysql::start(&Options::default()).await.unwrap();
+    let stores = join_all((0..6).map(|_| try_open(server.address(), &[]))).await;
+    for store in stores {
+        store.unwrap().write(&put("k", "1")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn transactions_that_delete_keys_which_are_absent_do_not_mix_with_others() {
+    let server = Mysql::start(&Options::default()).await.unwrap();
+    let store = try_open(server.address(), &[]).await.unwrap();
+    let work = |n: usize| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for i in 0..100 {
+                let text = format!("1{n}{i}");
+                let first = match n % 2 {
+                    0 => Write::delete(Key::stored("a")),
+                    _ => put("a", &text),
+                };
+                store.transact(&[first, put("b", &text)]).await.unwrap();
+            }
+        })
+    };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let working = async {
+        join_all((0..8).map(work)).await.into_iter().for_each(|it| it.unwrap());
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    let watching = async {
+        // Both keys at one instant: one is absent, or they are equal.
+        let query =
+            "SELECT COUNT(DISTINCT value) FROM dapr_state_store.state WHERE id IN ('a', 'b')";
+        while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            let values: u32 = server.value(query).await.unwrap().parse().unwrap();
+            assert!(values <= 1, "{values} values");
+        }
+    };
+    tokio::join!(working, watching);
+}
+
+#[tokio::test]
+async fn bulk_requests_are_a_few_statements() {
+    let server = Mysql::start(&Options::default()).await.unwrap();
+    let store = try_open(server.address(), &[]).await.unwrap();
+    let names: Vec<String> = (0..500).map(|n| format!("key-{n}")).collect();
+    let puts: Vec<_> = names.iter().map(|it| put(it, "1")).collect();
+    let deletes: Vec<_> = names.iter().map(|it| Write::delete(Key::stored(it))).collect();
+    let count = async |name: &str| {
+        let query = format!(
+            "SELECT variable_value FROM information_schema.global_status WHERE variable_name = '{name}'"
+        );
+        server.value(&query).await.unwrap().parse::<u64>().unwrap()
+    };
+    let (inserts, removals) = (count("Com_insert").await, count("Com_delete").await);
+    for answer in store.write_many(&puts).await {
+        assert!(answer.unwrap().etag.is_some());
+    }
+    assert_eq!(server.value("SELECT COUNT(*) FROM dapr_state_store.state").await.unwrap(), "500");
+    assert!(count("Com_insert").await - inserts <= 16);
+    for answer in store.write_many(&deletes).await {
+        answer.unwrap();
+    }
+    assert!(count("Com_delete").await - removals <= 16);
+    assert_eq!(server.value("SELECT COUNT(*) FROM dapr_state_store.state").await.unwrap(), "0");
 }

@@ -25,7 +25,6 @@ pub(crate) const CELL: Cell = Cell {
         FaultKind::PauseStore,
         FaultKind::LoseStoreReplies,
         FaultKind::ResetStoreConnections,
-        FaultKind::CutStoreReplies,
         FaultKind::DelayStoreReplies,
         FaultKind::WithholdStoreRequests,
         FaultKind::WithholdStoreReplies,
