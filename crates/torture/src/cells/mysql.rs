@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use fastrand::Rng;
 use fault_proxy::Proxy;
 use mysql_async::{Conn, OptsBuilder};
-use real_servers::mysql::{Mysql, Options, PASSWORD, USER};
+use real_servers::mysql::{Client, Mysql, Options, PASSWORD, USER};
 use tokio::time::{sleep, timeout};
 
 use crate::{
@@ -109,8 +109,10 @@ impl Tortured for Server {
         match fault {
             FaultKind::CrossLocks => self.cross_locks(duration, busy).await?,
             FaultKind::TakeConnections => {
+                // An administrator has a connection more than others, and keeps it.
+                let mut client = self.server.client().await?;
                 while started.elapsed() < duration {
-                    self.take_connections().await?;
+                    self.take_connections(&mut client).await?;
                     sleep(HOLD).await;
                 }
             }
@@ -135,9 +137,7 @@ impl Tortured for Server {
 
 impl Server {
     /// Ends the sessions of the sidecars, and has as many as are left before they come back.
-    async fn take_connections(&mut self) -> Result<()> {
-        // An administrator has a connection more than others.
-        let mut client = self.server.client().await?;
+    async fn take_connections(&mut self, client: &mut Client) -> Result<()> {
         let mine: Vec<String> = self.taken.iter().map(|it| it.id().to_string()).collect();
         let mine = if mine.is_empty() { "0".to_owned() } else { mine.join(",") };
         let others = format!(
