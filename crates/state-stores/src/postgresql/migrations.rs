@@ -15,6 +15,10 @@ use super::{
 /// How often two may be in each other's way when they create the same table. Source: Dapr.
 const TRIES_MAX: u32 = 3;
 
+/// What the server says then, by what of the table it comes upon first: the row of its name, its type, itself.
+const ALREADY_THERE: [SqlState; 3] =
+    [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_OBJECT, SqlState::DUPLICATE_TABLE];
+
 impl Layout {
     /// Creates the tables, and brings older ones up to date.
     ///
@@ -125,7 +129,8 @@ impl Layout {
         let mut tries = 1;
         while let Err(e) = client.batch_execute(&create).await {
             // Somebody else has created it between the question whether it is there and the answer.
-            if tries == TRIES_MAX || e.code() != Some(&SqlState::UNIQUE_VIOLATION) {
+            let is_there = e.code().is_some_and(|it| ALREADY_THERE.contains(it));
+            if tries == TRIES_MAX || !is_there {
                 return Err(e);
             }
             tries += 1;
