@@ -170,8 +170,9 @@ impl Refusal {
                 "takes no writes (read_only): is connectionString the address of a replica?",
                 Remedy::AnotherServer,
             ),
+            // A commit that comes upon it may be there all the same.
             1021 | 1114 => because(
-                Unavailable,
+                if stage == Stage::Commit { stage.silence() } else { Unavailable },
                 "has no space left: free its disk, or let its tablespace grow",
                 Remedy::Nothing,
             ),
@@ -293,6 +294,14 @@ mod tests {
             assert_eq!(refusal.remedy, remedy, "{code}");
             let text = refusal.error.to_string();
             assert!(text.contains(&code.to_string()) && !text.contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_commit_for_which_there_is_no_space_may_have_happened() {
+        for code in [1021, 1114] {
+            assert_eq!(refusal(code, Stage::Commit).error.outcome(), Outcome::Unknown, "{code}");
+            assert_eq!(refusal(code, Stage::Within).error.outcome(), Outcome::NotApplied, "{code}");
         }
     }
 
