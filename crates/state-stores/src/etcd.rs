@@ -1,8 +1,8 @@
 //! `state.etcd`, in its two versions: a key of etcd for each key, with Dapr's names and values.
 //!
-//! Every write is one flat transaction of etcd, whose conditions are compared where it is committed. Deadlines are in the numbers of leases (`lease.rs`). The calls are gRPC's own, on one
-//! connection to a member of which it is always known what was sent (`connection.rs`), so that what is sent again was
-//! certainly not applied.
+//! Every write is one flat transaction of etcd, whose conditions are compared where it is committed. Deadlines are in the
+//! numbers of leases (`lease.rs`). The calls are gRPC's own, on one connection to a member of which it is always known
+//! what was sent (`connection.rs`), so that what is sent again was certainly not applied.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use state::{Capabilities, Consistency, Item, Key, KeyPage, Read, Result, Store, 
 use state_config::Properties;
 
 use self::{engine::Engine, layout::Version, members::Members, settings::Settings};
-use crate::{Driver, Opening, waves::waves};
+use crate::{Driver, Opening, waves::in_waves};
 
 mod bulk;
 mod connection;
@@ -83,14 +83,8 @@ impl Store for EtcdStore {
     }
 
     async fn write_many(&self, writes: &[Write]) -> Vec<Result<Written>> {
-        let mut answers: Vec<Option<Result<Written>>> = writes.iter().map(|_| None).collect();
-        for wave in waves(writes) {
-            let these: Vec<&Write> = wave.iter().map(|i| &writes[*i]).collect();
-            for (i, answer) in wave.iter().zip(self.engine.write_apart(&these).await) {
-                answers[*i] = Some(answer);
-            }
-        }
-        answers.into_iter().map(|it| it.expect("every write is in a wave")).collect()
+        in_waves(writes, |these| Box::pin(async move { self.engine.write_apart(&these).await }))
+            .await
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<KeyPage> {

@@ -27,7 +27,7 @@ use self::{
     transaction::{Transaction, powers, written},
     values::{MARIADB_JSON, MYSQL_JSON, NewRow},
 };
-use crate::{Driver, json::JsonType, waves::waves};
+use crate::{Driver, json::JsonType, waves::in_waves};
 
 mod bulk;
 mod connector;
@@ -334,14 +334,7 @@ impl state::Store for MysqlStore {
     }
 
     async fn write_many(&self, writes: &[Write]) -> Vec<Result<Written>> {
-        let mut answers: Vec<Option<Result<Written>>> = writes.iter().map(|_| None).collect();
-        for wave in waves(writes) {
-            let these: Vec<&Write> = wave.iter().map(|i| &writes[*i]).collect();
-            for (i, answer) in wave.iter().zip(self.0.write_apart(&these).await) {
-                answers[*i] = Some(answer);
-            }
-        }
-        answers.into_iter().map(|it| it.expect("every write is in a wave")).collect()
+        in_waves(writes, |these| Box::pin(async move { self.0.write_apart(&these).await })).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<KeyPage> {

@@ -24,7 +24,7 @@ use self::{
     settings::Settings,
     topology::Topology,
 };
-use crate::{Driver, waves::waves};
+use crate::{Driver, waves::in_waves};
 
 mod address;
 mod call;
@@ -150,14 +150,7 @@ impl Store for RedisStore {
     }
 
     async fn write_many(&self, writes: &[Write]) -> Vec<Result<Written>> {
-        let mut answers: Vec<Option<Result<Written>>> = writes.iter().map(|_| None).collect();
-        for wave in waves(writes) {
-            let these: Vec<&Write> = wave.iter().map(|i| &writes[*i]).collect();
-            for (i, answer) in wave.iter().zip(self.write_apart(&these).await) {
-                answers[*i] = Some(answer);
-            }
-        }
-        answers.into_iter().map(|it| it.expect("every write is in a wave")).collect()
+        in_waves(writes, |these| Box::pin(async move { self.write_apart(&these).await })).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<KeyPage> {

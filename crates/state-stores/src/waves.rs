@@ -2,11 +2,28 @@
 
 use std::collections::HashMap;
 
-use state::{Key, Write};
+use futures::future::BoxFuture;
+use state::{Key, Result, Write, Written};
+
+/// Makes writes by `apart`, which gets those that are each of another key: one group after the other. The i-th answer is to
+/// the i-th write.
+pub(crate) async fn in_waves<'a>(
+    writes: &'a [Write],
+    apart: impl Fn(Vec<&'a Write>) -> BoxFuture<'a, Vec<Result<Written>>>,
+) -> Vec<Result<Written>> {
+    let mut answers: Vec<Option<Result<Written>>> = writes.iter().map(|_| None).collect();
+    for wave in waves(writes) {
+        let these = wave.iter().map(|i| &writes[*i]).collect();
+        for (i, answer) in wave.iter().zip(apart(these).await) {
+            answers[*i] = Some(answer);
+        }
+    }
+    answers.into_iter().map(|it| it.expect("every write is in a wave")).collect()
+}
 
 /// The positions of the writes, in groups in which no key is there twice: what is sent again, because a server
 /// has refused it for now, must not overtake a later write of its key.
-pub(crate) fn waves(writes: &[Write]) -> Vec<Vec<usize>> {
+fn waves(writes: &[Write]) -> Vec<Vec<usize>> {
     let mut turns: HashMap<&Key, usize> = HashMap::with_capacity(writes.len());
     let mut waves: Vec<Vec<usize>> = Vec::new();
     for (i, write) in writes.iter().enumerate() {
