@@ -1,7 +1,7 @@
 //! The body of a bulk get.
 
 use bytes::Bytes;
-use sidecar_api::http::Protection;
+use sidecar_api::Protection;
 
 use crate::{
     expected::last,

@@ -8,7 +8,7 @@ use hyper::{
     HeaderMap, Method, Request, Uri,
     header::{HOST, HeaderName, HeaderValue, ORIGIN},
 };
-use sidecar_api::http::{Protection, Token};
+use sidecar_api::{Protection, Token};
 
 use crate::sidecar::{Served, TOKEN};
 
@@ -41,7 +41,8 @@ fn protection(flags: &[u8]) -> Protection {
             true => vec!["*".to_owned()],
             false => named(b'o', "https://app.example"),
         },
-        token: if has(b't') { Token::new(TOKEN) } else { None },
+        tokens: if has(b't') { Token::new(TOKEN).into_iter().collect() } else { Vec::new() },
+        ..Protection::default()
     }
 }
 
@@ -69,7 +70,7 @@ fn head_of<'a>(
 fn is_stranger(protection: &Protection, headers: &HeaderMap) -> bool {
     let first = |name: &HeaderName| headers.get(name).map(|it| it.as_bytes());
     let token = headers.get("dapr-api-token").map(|it| it.as_bytes());
-    let unknown = protection.token.is_some() && token != Some(TOKEN.as_bytes());
+    let unknown = !protection.tokens.is_empty() && token != Some(TOKEN.as_bytes());
     let foreign = first(&ORIGIN).is_some() && protection.origins.is_empty();
     let misled = first(&HOST) == Some(b"evil.example");
     unknown || foreign || misled

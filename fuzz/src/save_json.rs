@@ -1,6 +1,6 @@
 //! The body of a save.
 
-use sidecar_api::http::Protection;
+use sidecar_api::Protection;
 
 use crate::{expected::Expected, json_text, sidecar::Served};
 

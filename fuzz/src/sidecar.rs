@@ -10,8 +10,7 @@ use hyper::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sidecar_api::{
-    Component, Identity, Service, Sidecar,
-    http::{Front, Limits, Protection, respond},
+    Component, Front, Identity, Limits, Protection, Service, Sidecar, http::respond,
 };
 use state::{Change, Error, FailureKind, Key, Store, Write};
 use state_layers::{Plan, stack};

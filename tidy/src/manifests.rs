@@ -19,8 +19,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fault-proxy", &[]),
     // For tests, and for programs that test.
     ("real-servers", &[]),
-    ("sidecar-client", &["state"]),
-    ("sidecar-api", &["state"]),
+    ("sidecar-proto", &[]),
+    ("sidecar-client", &["state", "sidecar-proto"]),
+    ("sidecar-api", &["state", "sidecar-proto"]),
     ("sidecar-bench", &["state", "state-config", "state-stores"]),
     ("sidecar-verify", &["state", "state-testkit", "state-checker"]),
     (

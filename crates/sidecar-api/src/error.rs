@@ -2,8 +2,14 @@ use std::{error::Error as _, fmt::Write as _, time::Duration};
 
 use hyper::StatusCode;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use state::{Conflict, Error, FailureKind, Feature, Found, Outcome};
+use tonic::Code;
+
+pub(crate) use self::detail::Detail;
+pub(crate) use self::detail::{DOMAIN, RESOURCE_TYPE};
+
+mod detail;
 
 /// A failure as a wire shows it: what went wrong, whether anything was applied, what to do.
 #[derive(Clone, Debug)]
@@ -12,6 +18,8 @@ pub struct ApiError {
     pub code: &'static str,
     /// The HTTP status.
     pub status: StatusCode,
+    /// The status over gRPC.
+    pub grpc: Code,
     /// What happened, in Dapr's words where it has some.
     pub message: String,
     /// What became of the request.
@@ -25,8 +33,8 @@ pub struct ApiError {
 pub struct Extra {
     /// What to do about it.
     pub hint: Option<String>,
-    /// Rich details in the JSON form of `google.rpc`, in wire order.
-    pub details: Vec<Value>,
+    /// Rich details, in wire order.
+    pub details: Vec<Detail>,
     /// One entry for each item of a bulk request, in request order.
     pub items: Vec<ItemOutcome>,
     /// When trying again makes sense.
@@ -51,6 +59,16 @@ pub struct ItemOutcome {
     pub message: Option<String>,
 }
 
+impl ItemOutcome {
+    /// Whether the item was written.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.outcome == OK
+    }
+}
+
+/// The outcome of an item that was written.
+pub(crate) const OK: &str = "ok";
+
 /// What the application was doing, with the words that its errors need.
 #[derive(Clone, Copy, Debug)]
 pub enum Op<'a> {
@@ -60,6 +78,8 @@ pub enum Op<'a> {
     Save,
     /// Deleting this key.
     Delete(&'a str),
+    /// Deleting several keys.
+    DeleteMany,
     /// Running a transaction over these keys.
     Transact(&'a [&'a str]),
 }
@@ -112,22 +132,22 @@ impl ApiError {
 
     fn conflict(op: Op<'_>, store: &str, conflict: &Conflict) -> ApiError {
         let mut cause = "possible etag mismatch. error from state store: ".to_owned();
-        let mut metadata = Map::new();
+        let mut metadata = Vec::new();
         if let Op::Transact(keys) = op
             && let Some(key) = keys.get(conflict.position())
         {
             let position = conflict.position();
             let _ = write!(cause, "operation {position} (key {key:?}): ");
-            metadata.insert("operation".to_owned(), position.to_string().into());
-            metadata.insert("key".to_owned(), (*key).into());
+            metadata.push(("operation", position.to_string()));
+            metadata.push(("key", (*key).to_owned()));
         }
         let _ = write!(cause, "{conflict}");
         if let Found::Version(etag) = conflict.found() {
-            metadata.insert("currentETag".to_owned(), etag.as_str().into());
+            metadata.push(("currentETag", etag.as_str().to_owned()));
         }
         let error = ApiError::new(StatusCode::CONFLICT, op.code(), op.sentence(store, &cause));
         ApiError { outcome: Outcome::Conflict, ..error }
-            .detail(error_info("DAPR_STATE_ETAG_MISMATCH", Value::Object(metadata)))
+            .detail(error_info("DAPR_STATE_ETAG_MISMATCH", metadata))
             .hint("read the key again and repeat the change with the new ETag")
     }
 
@@ -140,6 +160,7 @@ impl ApiError {
         ApiError {
             code,
             status,
+            grpc: grpc_code(status),
             message: message.into(),
             outcome: Outcome::NotApplied,
             extra: Box::default(),
@@ -159,9 +180,14 @@ impl ApiError {
         self
     }
 
-    fn detail(mut self, detail: Value) -> ApiError {
+    fn detail(mut self, detail: Detail) -> ApiError {
         self.extra.details.push(detail);
         self
+    }
+
+    /// With another gRPC status than the one that goes with its HTTP status.
+    pub(crate) fn over_grpc(self, grpc: Code) -> ApiError {
+        ApiError { grpc, ..self }
     }
 
     pub(crate) fn malformed(message: impl Into<String>) -> ApiError {
@@ -172,19 +198,13 @@ impl ApiError {
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "ERR_MALFORMED_REQUEST", message)
     }
 
-    /// The message is wrapped as Dapr's HTTP front wraps it.
+    /// The message is wrapped as Dapr's HTTP front wraps it; see [`unwrapped`].
     pub(crate) fn illegal_key(key: &str, store: &str) -> ApiError {
-        let message = format!(
-            "api error: code = InvalidArgument desc = input key/keyPrefix '{key}' can't contain '||'"
-        );
-        let violations = json!([{ "field": "key", "description": message }]);
-        ApiError::malformed(message)
-            .detail(json!({
-                "@type": "type.googleapis.com/google.rpc.BadRequest",
-                "field_violations": violations,
-            }))
+        let message = format!("{WRAPPING}input key/keyPrefix '{key}' can't contain '||'");
+        ApiError::malformed(message.clone())
+            .detail(Detail::BadRequest { field: "key", description: message })
             .detail(resource_info(store))
-            .detail(error_info("DAPR_STATE_ILLEGAL_KEY", Value::Null))
+            .detail(Detail::ErrorInfo { reason: "DAPR_STATE_ILLEGAL_KEY", metadata: None })
             .hint("use another separator inside your keys: || divides the prefix from the key")
     }
 
@@ -194,7 +214,8 @@ impl ApiError {
             "ERR_STATE_STORE_NOT_CONFIGURED",
             format!("state store {store} is not configured"),
         )
-        .detail(error_info("DAPR_STATE_NOT_CONFIGURED", json!({ "appID": app_id })))
+        .over_grpc(Code::FailedPrecondition)
+        .detail(error_info("DAPR_STATE_NOT_CONFIGURED", vec![("appID", app_id.to_owned())]))
         .detail(resource_info(store))
         .hint("no state store is loaded: put a component file into the folder of --resources-path")
     }
@@ -205,7 +226,7 @@ impl ApiError {
             "ERR_STATE_STORE_NOT_FOUND",
             format!("state store {store} is not found"),
         )
-        .detail(error_info("DAPR_STATE_NOT_FOUND", json!({ "appID": app_id })))
+        .detail(error_info("DAPR_STATE_NOT_FOUND", vec![("appID", app_id.to_owned())]))
         .detail(resource_info(store))
         .hint(format!(
             "the loaded stores are {}: use one of these names, or check metadata.name and scopes \
@@ -239,22 +260,23 @@ impl ApiError {
             "ERR_STATE_STORE_NOT_SUPPORTED",
             format!("state store {store} doesn't support transactions"),
         )
-        .detail(json!({
-            "@type": "type.googleapis.com/google.rpc.Help",
-            "links": [{
-                "description": "Check the list of state stores and the features they support",
-                "url": "https://docs.dapr.io/reference/components-reference/supported-state-stores/",
-            }],
-        }))
+        .over_grpc(Code::Unimplemented)
+        .detail(Detail::Help {
+            description: "Check the list of state stores and the features they support",
+            url: "https://docs.dapr.io/reference/components-reference/supported-state-stores/",
+        })
         .detail(resource_info(store))
-        .detail(error_info("DAPR_STATE_TRANSACTIONS_NOT_SUPPORTED", Value::Null))
+        .detail(Detail::ErrorInfo {
+            reason: "DAPR_STATE_TRANSACTIONS_NOT_SUPPORTED",
+            metadata: None,
+        })
     }
 
     fn too_many_operations(store: &str, count: usize, max: usize, message: String) -> ApiError {
-        let metadata = json!({
-            "currentOpsTransaction": count.to_string(),
-            "maxOpsPerTransaction": max.to_string(),
-        });
+        let metadata = vec![
+            ("currentOpsTransaction", count.to_string()),
+            ("maxOpsPerTransaction", max.to_string()),
+        ];
         ApiError::new(StatusCode::BAD_REQUEST, "ERR_STATE_STORE_TOO_MANY_TRANSACTIONS", message)
             .detail(resource_info(store))
             .detail(error_info("DAPR_STATE_TOO_MANY_TRANSACTIONS", metadata))
@@ -273,8 +295,8 @@ impl ApiError {
             outcome: &'a str,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             items: &'a [ItemOutcome],
-            #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            details: &'a [Value],
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            details: Vec<Value>,
         }
         let Extra { hint, details, items, .. } = &*self.extra;
         let body = Body {
@@ -283,7 +305,7 @@ impl ApiError {
             hint: hint.as_deref(),
             outcome: self.outcome.name(),
             items,
-            details,
+            details: details.iter().map(Detail::to_json).collect(),
         };
         serde_json::to_string(&body).expect("strings only")
     }
@@ -295,6 +317,7 @@ impl Op<'_> {
             Op::Get(_) => "ERR_STATE_GET",
             Op::Save => "ERR_STATE_SAVE",
             Op::Delete(_) => "ERR_STATE_DELETE",
+            Op::DeleteMany => "ERR_STATE_BULK_DELETE",
             Op::Transact(_) => "ERR_STATE_TRANSACTION",
         }
     }
@@ -304,6 +327,7 @@ impl Op<'_> {
             Op::Get(key) => format!("fail to get {key} from state store {store}: {cause}"),
             Op::Save => format!("failed saving state in state store {store}: {cause}"),
             Op::Delete(key) => format!("failed deleting state with key {key}: {cause}"),
+            Op::DeleteMany => format!("failed deleting state in state store {store}: {cause}"),
             Op::Transact(_) => format!("error while executing state transaction: {cause}"),
         }
     }
@@ -324,23 +348,35 @@ pub(crate) fn with_causes(e: &Error) -> String {
     text
 }
 
-fn error_info(reason: &str, metadata: Value) -> Value {
-    json!({
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        "domain": "dapr.io",
-        "metadata": metadata,
-        "reason": reason,
-    })
+fn error_info(reason: &'static str, metadata: Vec<(&'static str, String)>) -> Detail {
+    Detail::ErrorInfo { reason, metadata: Some(metadata) }
 }
 
-fn resource_info(store: &str) -> Value {
-    json!({
-        "@type": "type.googleapis.com/google.rpc.ResourceInfo",
-        "description": "",
-        "owner": "",
-        "resource_name": store,
-        "resource_type": "state",
-    })
+fn resource_info(store: &str) -> Detail {
+    Detail::ResourceInfo { store: store.to_owned() }
+}
+
+/// What Dapr's HTTP front puts before the text of some errors.
+const WRAPPING: &str = "api error: code = InvalidArgument desc = ";
+
+/// The text as Dapr's gRPC front has it.
+pub(crate) fn unwrapped(text: &str) -> &str {
+    text.strip_prefix(WRAPPING).unwrap_or(text)
+}
+
+/// The gRPC status that goes with an HTTP status, where nothing else is said.
+fn grpc_code(status: StatusCode) -> Code {
+    match status {
+        StatusCode::BAD_REQUEST => Code::InvalidArgument,
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST => Code::PermissionDenied,
+        StatusCode::NOT_FOUND => Code::Unimplemented,
+        StatusCode::REQUEST_TIMEOUT => Code::DeadlineExceeded,
+        StatusCode::CONFLICT => Code::Aborted,
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS => Code::ResourceExhausted,
+        StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+        _ => Code::Internal,
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The HTTP front: HTTP/1.1 and cleartext HTTP/2 on one port.
 //!
-//! [`serve`] accepts connections, and [`respond`] answers a request of one; `route` finds what a request asks for; `state_api` and
+//! [`serve`] serves connections, and [`respond`] answers a request of one; `route` finds what a request asks for; `state_api` and
 //! `system_api` answer it. Nothing here decides what a request means for the data: that is for
 //! `vocabulary`, and for the layers of the store.
 
@@ -18,143 +18,40 @@ use hyper::{
 };
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::conn::auto,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    task::JoinSet,
-};
-use tracing::{debug, error, warn};
 
 use self::{
     body::Content,
     reply::{Reply, Response},
     route::Route,
-    timed::{Activity, Timed},
 };
-use crate::{ApiError, Sidecar};
+use crate::{
+    ApiError, Front, Listener,
+    connections::{
+        self, Activity, Ending, PENDING_RESETS_MAX, Peer, STREAMS_MAX, Stream, Timed, drive,
+    },
+};
 
 mod body;
 mod json;
-mod protection;
 mod reply;
 mod route;
 mod state_api;
 mod system_api;
-mod timed;
-
-pub use protection::{Protection, Token};
-
-/// How much of everything the front puts up with.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Bytes of a request's body.
-    pub body_bytes_max: usize,
-    /// Bytes of a request's line and headers.
-    pub head_bytes_max: usize,
-    /// Headers of a request.
-    pub headers_max: usize,
-    /// Connections at the same time; one more waits to be accepted.
-    pub connections_max: usize,
-    /// From the first byte of a request's head to its last.
-    pub head_timeout: Duration,
-    /// Between two pieces of a request's body.
-    pub body_idle_timeout: Duration,
-    /// Between two requests on one connection.
-    pub keep_alive_timeout: Duration,
-    /// While a client takes nothing of a response.
-    pub write_timeout: Duration,
-}
-
-/// Source of the figures: the project's security goals; 4 MiB is Dapr's.
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            body_bytes_max: 4 << 20,
-            head_bytes_max: 16 << 10,
-            headers_max: 100,
-            connections_max: 4096,
-            head_timeout: Duration::from_secs(10),
-            body_idle_timeout: Duration::from_secs(10),
-            keep_alive_timeout: Duration::from_secs(120),
-            write_timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-/// What serving needs to know besides the sidecar itself.
-#[derive(Debug)]
-pub struct Front {
-    /// What requests are about.
-    pub sidecar: Arc<Sidecar>,
-    /// How much is put up with.
-    pub limits: Limits,
-    /// Who may call.
-    pub protection: Protection,
-}
-
-/// HTTP/2 figures: streams of one connection, and resets that may be pending. Source: the
-/// project's security goals; CVE-2023-44487.
-const STREAMS_MAX: u32 = 100;
-const PENDING_RESETS_MAX: usize = 20;
-
-/// The pause after the system had no file descriptor for another connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves connections from these listeners until `stop` resolves, then lets those that are busy
 /// finish for up to `grace`. Returns whether they did.
 pub async fn serve(
     front: Arc<Front>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     stop: impl Future<Output = ()>,
     grace: Duration,
 ) -> bool {
-    let graceful = Arc::new(GracefulShutdown::new());
-    let permits = Arc::new(Semaphore::new(front.limits.connections_max));
-    let mut accepting = JoinSet::new();
-    for listener in listeners {
-        let (front, permits, graceful) = (front.clone(), permits.clone(), graceful.clone());
-        accepting.spawn(accept(front, listener, permits, graceful));
-    }
-    stop.await;
-    accepting.shutdown().await;
-    let graceful = Arc::into_inner(graceful).expect("the tasks that shared it have ended");
-    tokio::time::timeout(grace, graceful.shutdown()).await.is_ok()
+    connections::serve(front, listeners, stop, grace, talk).await
 }
 
-async fn accept(
-    front: Arc<Front>,
-    listener: TcpListener,
-    permits: Arc<Semaphore>,
-    graceful: Arc<GracefulShutdown>,
-) {
-    loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(e) => {
-                // Out of file descriptors, mostly: others will be closed, and this one waits.
-                warn!(error = %e, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let (front, watcher) = (front.clone(), graceful.watcher());
-        tokio::spawn(async move {
-            serve_connection(front, stream, watcher).await;
-            drop(permit);
-        });
-    }
-}
-
-async fn serve_connection(front: Arc<Front>, stream: TcpStream, watcher: Watcher) {
-    if let Err(e) = stream.set_nodelay(true) {
-        debug!(error = %e, "cannot switch off Nagle's algorithm");
-    }
+async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {
     let limits = &front.limits;
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -174,10 +71,10 @@ async fn serve_connection(front: Arc<Front>, stream: TcpStream, watcher: Watcher
     let activity = Arc::new(Activity::default());
     let timed = Timed::new(stream, activity.clone(), limits);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let (front, busy) = (front.clone(), activity.busy());
+        let (front, peer, busy) = (front.clone(), peer.clone(), activity.busy());
         async move {
             let (parts, mut body) = request.into_parts();
-            let response = respond(&front, &parts, &mut body).await;
+            let response = respond_to(&front, &peer, &parts, &mut body).await;
             if body::is_coming(&parts, &body) {
                 tokio::spawn(async move {
                     body::discard(&mut body, &front.limits).await;
@@ -188,32 +85,43 @@ async fn serve_connection(front: Arc<Front>, stream: TcpStream, watcher: Watcher
         }
     });
     let connection = builder.serve_connection(TokioIo::new(timed), service);
-    if let Err(e) = watcher.watch(connection.into_owned()).await {
-        debug!(error = %e, "connection ended");
-    }
+    drive(connection.into_owned(), ending.begins()).await;
 }
 
-/// Answers one request, whatever happens: a panic in here must not cost others their connection.
+/// Answers one request of somebody of whom nothing is known.
 pub async fn respond(
     front: &Front,
     parts: &Parts,
     body: &mut (impl Body<Data = Bytes, Error: Display> + Send + Unpin),
 ) -> Response {
-    let answered = AssertUnwindSafe(answer(front, parts, body)).catch_unwind().await;
+    respond_to(front, &Peer::unknown(), parts, body).await
+}
+
+/// Answers one request, whatever happens: a panic in here must not cost others their connection.
+async fn respond_to(
+    front: &Front,
+    peer: &Peer,
+    parts: &Parts,
+    body: &mut impl Content,
+) -> Response {
+    let answered = AssertUnwindSafe(answer(front, peer, parts, body)).catch_unwind().await;
     match answered {
         Ok(Ok(response)) => response,
         Ok(Err(e)) => reply::error(&e),
         Err(_) => {
-            error!("a request made the sidecar panic; this is a bug");
+            front.sidecar.panicked();
             reply::error(&ApiError::internal())
         }
     }
 }
 
-async fn answer(front: &Front, parts: &Parts, body: &mut impl Content) -> Reply {
+async fn answer(front: &Front, peer: &Peer, parts: &Parts, body: &mut impl Content) -> Reply {
     front.protection.admit(parts)?;
     let route = Route::of(&parts.method, parts.uri.path())?;
-    front.protection.authenticate(&route, &parts.headers)?;
+    // Health is for everybody, by its exact routes: probes know no secrets.
+    if !route.is_health() {
+        front.protection.authenticate(peer, &parts.headers).await?;
+    }
     match route {
         Route::Save { store } => state_api::save(front, &store, parts, body).await,
         Route::Get { store, key } => state_api::get(front, &store, &key, parts).await,

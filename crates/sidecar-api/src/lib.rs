@@ -1,14 +1,21 @@
 //! Dapr's state API: translations from the wire to one [`Service`].
 //!
 //! Start with [`Sidecar`], what a running sidecar is to its fronts, then [`Service`], the API
-//! without any wire. [`http`] is the front.
+//! without any wire. [`http`] and [`grpc`] are the fronts; `connections` has what they share of the network.
 
+mod connections;
 mod error;
+mod front;
+pub mod grpc;
 pub mod http;
+mod protection;
 mod service;
 mod sidecar;
 mod vocabulary;
 
+pub use connections::Listener;
 pub use error::{ApiError, Op};
+pub use front::{Front, Limits};
+pub use protection::{Protection, Token};
 pub use service::{Component, Service, Status, StoreHandle};
 pub use sidecar::{AppConnection, Identity, Sidecar, Stop};

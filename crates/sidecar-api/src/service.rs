@@ -8,7 +8,7 @@ use state::{ETag, Error, FailureKind, Item, Key, Outcome, Read, Result, Store, W
 
 use crate::{
     ApiError, Op,
-    error::{ItemOutcome, with_causes},
+    error::{ItemOutcome, OK, with_causes},
     vocabulary,
 };
 
@@ -56,6 +56,26 @@ pub enum Status {
     Rejected(String),
     /// Open.
     Ready,
+}
+
+impl Status {
+    /// Its name in the metadata.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Status::Opening => "opening",
+            Status::Failing(_) => "failing",
+            Status::Rejected(_) => "rejected",
+            Status::Ready => "ready",
+        }
+    }
+
+    /// Why it cannot be used.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match self {
+            Status::Opening | Status::Ready => None,
+            Status::Failing(reason) | Status::Rejected(reason) => Some(reason),
+        }
+    }
 }
 
 /// A store that is ready, under its name.
@@ -221,20 +241,35 @@ impl StoreHandle {
     /// If any item could not be saved: the others are saved nevertheless, and the error says for
     /// each what became of it.
     pub async fn save(&self, writes: &[Write]) -> Result<Vec<Written>, ApiError> {
-        let results = match writes {
-            [] => return Ok(Vec::new()),
-            [write] => {
-                let result = self.store.write(write).await;
-                return result
-                    .map(|it| vec![it])
-                    .map_err(|e| ApiError::of(Op::Save, &self.name, &e));
-            }
-            _ => self.store.write_many(writes).await,
-        };
-        if results.iter().all(Result::is_ok) {
-            return results.into_iter().collect::<Result<_>>().map_err(|e| self.save_error(&e));
+        if let [write] = writes {
+            let result = self.store.write(write).await;
+            return result.map(|it| vec![it]).map_err(|e| ApiError::of(Op::Save, &self.name, &e));
         }
-        Err(self.partial_failure(writes, &results))
+        self.write_each(Op::Save, writes).await
+    }
+
+    /// Deletes keys, each on its own.
+    ///
+    /// # Errors
+    ///
+    /// As for [`save`](StoreHandle::save).
+    pub async fn delete_many(&self, writes: &[Write]) -> Result<(), ApiError> {
+        match writes {
+            [write] => self.delete(write).await,
+            _ => self.write_each(Op::DeleteMany, writes).await.map(drop),
+        }
+    }
+
+    async fn write_each(&self, op: Op<'_>, writes: &[Write]) -> Result<Vec<Written>, ApiError> {
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let results = self.store.write_many(writes).await;
+        if results.iter().all(Result::is_ok) {
+            let of = |e| ApiError::of(op, &self.name, &e);
+            return results.into_iter().collect::<Result<_>>().map_err(of);
+        }
+        Err(self.partial_failure(op, writes, &results))
     }
 
     /// Deletes one key.
@@ -255,12 +290,13 @@ impl StoreHandle {
         })
     }
 
-    fn save_error(&self, e: &Error) -> ApiError {
-        ApiError::of(Op::Save, &self.name, e)
-    }
-
     /// One error for several: that of the gravest failure, with every item's outcome.
-    fn partial_failure(&self, writes: &[Write], results: &[Result<Written>]) -> ApiError {
+    fn partial_failure(
+        &self,
+        op: Op<'_>,
+        writes: &[Write],
+        results: &[Result<Written>],
+    ) -> ApiError {
         let gravity = |e: &Error| match e.outcome() {
             Outcome::Conflict => 0,
             Outcome::NotApplied => 1,
@@ -268,13 +304,13 @@ impl StoreHandle {
         };
         let failures = results.iter().filter_map(|it| it.as_ref().err());
         let gravest = failures.clone().max_by_key(|e| gravity(e)).expect("at least one failed");
-        let mut error = self.save_error(gravest);
+        let mut error = ApiError::of(op, &self.name, gravest);
         let (failed, all) = (failures.count(), results.len());
         error.message = format!("{} ({failed} of {all} items failed)", error.message);
         if failed < all {
             // Part of the request was applied, and whoever looks no further has to know that.
             error.outcome = Outcome::Unknown;
-            error = error.hint("some items were saved: `items` says what became of each");
+            error = error.hint("a part of it was applied: `items` says what became of each");
         }
         error.extra.items =
             writes.iter().zip(results).map(|(it, result)| item(it, result)).collect();
@@ -288,7 +324,7 @@ fn item(write: &Write, result: &Result<Written>) -> ItemOutcome {
     match result {
         Ok(it) => {
             let etag = it.etag.as_ref().map(text);
-            ItemOutcome { key, outcome: "ok", etag, current_etag: None, message: None }
+            ItemOutcome { key, outcome: OK, etag, current_etag: None, message: None }
         }
         Err(e) => {
             let current_etag = match e {

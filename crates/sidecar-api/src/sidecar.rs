@@ -1,12 +1,13 @@
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use state::Capabilities;
 use tokio::sync::watch;
+use tracing::error;
 
 use crate::{ApiError, Component, Service, Status};
 
@@ -19,6 +20,7 @@ pub struct Sidecar {
     pub service: Service,
     extended: Mutex<BTreeMap<String, String>>,
     app_reached: AtomicBool,
+    panics: AtomicU64,
     stop: watch::Sender<Option<Stop>>,
 }
 
@@ -59,17 +61,38 @@ pub enum Stop {
 const EXTENDED_LEN_MAX: usize = 256;
 const EXTENDED_BYTES_MAX: usize = 64 << 10;
 
+/// What Dapr says of actors where they are switched off.
+pub(crate) const NO_PLACEMENT: &str = "placement: disconnected";
+
 impl Sidecar {
     /// A sidecar that has not been told to stop.
     pub fn new(identity: Identity, service: Service) -> Sidecar {
         let app_reached = AtomicBool::new(identity.app.port.is_none());
         let (stop, _) = watch::channel(None);
-        Sidecar { identity, service, extended: Mutex::default(), app_reached, stop }
+        Sidecar {
+            identity,
+            service,
+            extended: Mutex::default(),
+            app_reached,
+            panics: AtomicU64::new(0),
+            stop,
+        }
     }
 
     /// Notes that the application accepts connections.
     pub fn reached_app(&self) {
         self.app_reached.store(true, Ordering::Release);
+    }
+
+    /// Notes that a request met a bug of ours.
+    pub(crate) fn panicked(&self) {
+        let count = self.panics.fetch_add(1, Ordering::Relaxed) + 1;
+        error!(count, "a request made the sidecar panic; this is a bug");
+    }
+
+    /// How many requests have met a bug of ours.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
     }
 
     /// Asks the sidecar to end.
@@ -114,11 +137,19 @@ impl Sidecar {
         Ok(())
     }
 
+    /// The `extended` part of the metadata.
+    pub(crate) fn extended(&self) -> BTreeMap<String, String> {
+        let mut extended = self.extended.lock().clone();
+        extended.insert("daprRuntimeVersion".to_owned(), self.identity.version.clone());
+        if self.panics() > 0 {
+            extended.insert("panics".to_owned(), self.panics().to_string());
+        }
+        extended
+    }
+
     /// The answer to `GET /v1.0/metadata`.
     pub fn metadata(&self) -> Value {
         let Identity { app_id, version, app } = &self.identity;
-        let mut extended = self.extended.lock().clone();
-        extended.insert("daprRuntimeVersion".to_owned(), version.clone());
         let mut connection = json!({ "protocol": app.protocol, "channelAddress": app.address });
         if let Some(port) = app.port {
             connection["port"] = port.into();
@@ -130,12 +161,12 @@ impl Sidecar {
             "id": app_id,
             "runtimeVersion": version,
             "components": self.service.components().map(component).collect::<Vec<_>>(),
-            "extended": extended,
+            "extended": self.extended(),
             "appConnectionProperties": connection,
             "actorRuntime": {
                 "runtimeStatus": "DISABLED",
                 "hostReady": false,
-                "placement": "placement: disconnected",
+                "placement": NO_PLACEMENT,
             },
         })
     }
@@ -147,17 +178,10 @@ fn component(it: &Component) -> Value {
     if !it.version.is_empty() {
         entry["version"] = it.version.as_str().into();
     }
-    match it.status() {
-        Status::Opening => entry["status"] = "opening".into(),
-        Status::Failing(reason) => {
-            entry["status"] = "failing".into();
-            entry["error"] = reason.into();
-        }
-        Status::Rejected(reason) => {
-            entry["status"] = "rejected".into();
-            entry["error"] = reason.into();
-        }
-        Status::Ready => entry["status"] = "ready".into(),
+    let status = it.status();
+    entry["status"] = status.name().into();
+    if let Some(reason) = status.reason() {
+        entry["error"] = reason.into();
     }
     if let Some(store) = it.store() {
         let can = store.capabilities();
@@ -168,7 +192,7 @@ fn component(it: &Component) -> Value {
 }
 
 /// Dapr's names for capabilities, in the order it lists them.
-fn names(can: &Capabilities) -> Vec<&'static str> {
+pub(crate) fn names(can: &Capabilities) -> Vec<&'static str> {
     let transactions = can.transaction_len_max.is_some();
     [
         (can.etag, "ETAG"),
@@ -182,7 +206,8 @@ fn names(can: &Capabilities) -> Vec<&'static str> {
     .collect()
 }
 
-fn promises(can: &Capabilities) -> Value {
+/// What a store promises, for people and tools.
+pub(crate) fn promises(can: &Capabilities) -> Value {
     let no = "not offered";
     let consistency = &can.consistency;
     json!({

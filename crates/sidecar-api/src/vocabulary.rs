@@ -5,9 +5,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use state::{Consistency, ETag, Key, KeyError, Metadata, Precondition, Ttl};
+use bytes::Bytes;
+use hyper::StatusCode;
+use serde::de::IgnoredAny;
+use state::{Change, Consistency, ETag, Format, Key, KeyError, Metadata, Precondition, Ttl, Write};
+use tonic::Code;
 
-use crate::ApiError;
+use crate::{ApiError, StoreHandle};
 
 /// The most items in one request. A transaction is bounded by its store, too.
 pub(crate) const BULK_LEN_MAX: usize = 10_000;
@@ -15,7 +19,7 @@ pub(crate) const BULK_LEN_MAX: usize = 10_000;
 /// How deep a JSON value may be nested.
 ///
 /// Differs from Dapr: it has no such limit, though stores with JSON columns do.
-pub(crate) const JSON_DEPTH_MAX: usize = 64;
+const JSON_DEPTH_MAX: usize = 64;
 
 /// What the metadata of a whole request may hold. Each of its items gets a copy, and there may be
 /// [`BULK_LEN_MAX`] of them. Our own bound; the longest that is in use is a partition key.
@@ -23,12 +27,31 @@ const SHARED_METADATA_LEN_MAX: usize = 16;
 const SHARED_METADATA_BYTES_MAX: usize = 4 << 10;
 
 const TTL: &str = "ttlInSeconds";
+const CONTENT_TYPE: &str = "contentType";
+const JSON: &str = "application/json";
+
+/// What an operation of a transaction does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Upsert,
+    Delete,
+}
 
 /// The options of one operation, from wherever the wire had them; the first that is given wins.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options<'a> {
     pub(crate) concurrency: Option<Cow<'a, str>>,
     pub(crate) consistency: Option<Cow<'a, str>>,
+}
+
+/// A request to change one key, in the words of the application.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wish<'a> {
+    pub(crate) key: &'a str,
+    /// Empty for none.
+    pub(crate) etag: &'a str,
+    pub(crate) options: Options<'a>,
+    pub(crate) metadata: Metadata,
 }
 
 /// Dapr's `concurrency` option.
@@ -84,6 +107,90 @@ impl<'a> Options<'a> {
     }
 }
 
+impl Wish<'_> {
+    /// The same, to put `value`.
+    pub(crate) fn put(
+        self,
+        store: &StoreHandle,
+        value: Bytes,
+        format: Format,
+    ) -> Result<Write, ApiError> {
+        if format == Format::Json && !is_shallow(&value) {
+            return Err(ApiError::malformed(format!(
+                "a value is nested deeper than {JSON_DEPTH_MAX} levels"
+            ))
+            .hint("divide the value, or save it as a JSON string"));
+        }
+        let (write, ttl) = self.delete_or_put(store)?;
+        Ok(Write { change: Change::Put { value, format, ttl }, ..write })
+    }
+
+    /// The same, to delete.
+    pub(crate) fn delete(self, store: &StoreHandle) -> Result<Write, ApiError> {
+        Ok(self.delete_or_put(store)?.0)
+    }
+
+    /// A delete, and the time to live that it would have as a put.
+    fn delete_or_put(mut self, store: &StoreHandle) -> Result<(Write, Ttl), ApiError> {
+        let write = Write::delete(store.key(self.key)?).when(self.options.precondition(self.etag)?);
+        let ttl = take_ttl(&mut self.metadata)?;
+        let consistency = self.options.consistency()?;
+        Ok((Write { consistency, metadata: self.metadata, ..write }, ttl))
+    }
+}
+
+/// What a value is that comes as bytes: JSON if its metadata says so, and then it has to be.
+pub(crate) fn format_of(value: &[u8], metadata: &Metadata) -> Result<Format, ApiError> {
+    if metadata.get(CONTENT_TYPE).is_none_or(|it| it != JSON) {
+        return Ok(Format::Opaque);
+    }
+    match serde_json::from_slice::<IgnoredAny>(value) {
+        Ok(_) if std::str::from_utf8(value).is_ok() => Ok(Format::Json),
+        Ok(_) => Err(not_json("invalid unicode code point")),
+        Err(e) => Err(not_json(&e.to_string())),
+    }
+}
+
+fn not_json(why: &str) -> ApiError {
+    ApiError::malformed(format!("a value is not the JSON that its {CONTENT_TYPE} says: {why}"))
+        .hint("leave contentType out to store the bytes as they are")
+}
+
+/// Makes a change of the name that an operation of a transaction has.
+///
+/// # Errors
+///
+/// If there is no such operation.
+pub(crate) fn operation(name: &str) -> Result<Operation, ApiError> {
+    match name {
+        "upsert" => Ok(Operation::Upsert),
+        "delete" => Ok(Operation::Delete),
+        other => {
+            let message = format!("operation type {other} not supported");
+            let code = "ERR_NOT_SUPPORTED_STATE_OPERATION";
+            Err(ApiError::new(StatusCode::BAD_REQUEST, code, message)
+                .over_grpc(Code::Unimplemented)
+                .hint("use upsert or delete"))
+        }
+    }
+}
+
+/// Refuses more items than one request may have.
+pub(crate) fn check_len(len: usize) -> Result<(), ApiError> {
+    if len <= BULK_LEN_MAX {
+        return Ok(());
+    }
+    Err(ApiError::too_large(format!("{len} items in one request; the limit is {BULK_LEN_MAX}"))
+        .hint("divide the request"))
+}
+
+/// The metadata of one operation: its own wins over what is said for all.
+pub(crate) fn merged(common: &Metadata, own: Metadata) -> Metadata {
+    let mut metadata = common.clone();
+    metadata.extend(own);
+    metadata
+}
+
 /// Makes a key of what the application sent for one.
 pub(crate) fn key(text: &str, store: &str) -> Result<Key, ApiError> {
     Key::new(text).map_err(|e| match e {
@@ -134,7 +241,7 @@ pub(crate) fn expiry(expires_at: Option<SystemTime>) -> Option<(&'static str, St
 }
 
 /// Whether `json`, a valid JSON text, is nested no deeper than [`JSON_DEPTH_MAX`].
-pub(crate) fn is_shallow(json: &[u8]) -> bool {
+fn is_shallow(json: &[u8]) -> bool {
     // A text this short cannot be deeper, and most are.
     if json.len() <= JSON_DEPTH_MAX {
         return true;

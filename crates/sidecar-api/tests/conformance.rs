@@ -15,6 +15,8 @@ static SUBJECTS: &[Subject] = &[
     Subject { name: "http1", open: open_http1, gaps: GAPS },
     Subject { name: "http2", open: open_http2, gaps: GAPS },
     Subject { name: "http1_sqlite", open: open_http1_sqlite, gaps: GAPS },
+    Subject { name: "grpc", open: open_grpc, gaps: &[] },
+    Subject { name: "grpc_sqlite", open: open_grpc_sqlite, gaps: &[] },
 ];
 
 const GAPS: &[(&str, &str)] = &[
@@ -50,6 +52,27 @@ fn open_http1_sqlite() -> Opening {
         let other = Served::store(sqlite(&file).await?).await;
         let store = served.client(Protocol::Http1).await?;
         let second = Some(other.client(Protocol::Http1).await?);
+        Ok(Fixture { store, second, guard: Box::new((served, other, directory)) })
+    })
+}
+
+fn open_grpc() -> Opening {
+    Box::pin(async {
+        let served = Served::store(memory().await).await;
+        let store = served.grpc_client().await?;
+        Ok(Fixture { guard: Box::new(served), ..Fixture::new(store) })
+    })
+}
+
+/// Two sidecars on one file.
+fn open_grpc_sqlite() -> Opening {
+    Box::pin(async {
+        let directory = tempfile::tempdir()?;
+        let file = directory.path().join("state.db");
+        let served = Served::store(sqlite(&file).await?).await;
+        let other = Served::store(sqlite(&file).await?).await;
+        let store = served.grpc_client().await?;
+        let second = Some(other.grpc_client().await?);
         Ok(Fixture { store, second, guard: Box::new((served, other, directory)) })
     })
 }

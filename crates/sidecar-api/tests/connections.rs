@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, future::join_all, stream};
-use sidecar_api::http::Limits;
+use sidecar_api::Limits;
 use sidecar_client::Protocol;
 use state::{Change, Error, FailureKind, Format, Key, Read, Ttl, Write};
 

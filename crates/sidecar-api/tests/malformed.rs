@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use sidecar_api::{Component, http::Limits};
+use sidecar_api::{Component, Limits};
 use state::{
     Capabilities, Consistencies, Error, FailureKind, Item, Read, Result, Store, Write, Written,
 };

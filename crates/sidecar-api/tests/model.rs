@@ -19,3 +19,14 @@ fn sidecar_does_as_the_model() {
         })
     });
 }
+
+#[test]
+fn sidecar_does_as_the_model_over_grpc() {
+    check_model(SEQUENCES, || {
+        Box::pin(async {
+            let served = Served::store(memory().await).await;
+            let store = served.grpc_client().await?;
+            Ok(Fixture { guard: Box::new(served), ..Fixture::new(store) })
+        })
+    });
+}

@@ -4,11 +4,8 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use sidecar_api::{
-    Component, Identity, Service, Sidecar,
-    http::{Front, Limits, Protection, serve},
-};
-use sidecar_client::{HttpStore, Protocol};
+use sidecar_api::{Component, Front, Identity, Limits, Protection, Service, Sidecar, grpc, http};
+use sidecar_client::{GrpcStore, HttpStore, Protocol};
 use state::{Result, Store};
 use state_layers::{Plan, stack};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -29,7 +26,9 @@ pub(crate) const GRACE: Duration = Duration::from_secs(5);
 /// A sidecar that serves until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Served {
+    /// Of its HTTP API.
     pub(crate) address: SocketAddr,
+    pub(crate) grpc_address: SocketAddr,
     pub(crate) sidecar: Arc<Sidecar>,
     /// Whether all requests were finished when it stopped.
     pub(crate) serving: JoinHandle<bool>,
@@ -56,16 +55,33 @@ impl Served {
     ) -> Served {
         let identity = Identity { app_id: APP_ID.to_owned(), ..identity };
         let sidecar = Arc::new(Sidecar::new(identity, Service::new(APP_ID, components)));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let front = Arc::new(Front { sidecar, limits, protection: Protection::default() });
+        Served::front(front, grace).await
+    }
+
+    pub(crate) async fn front(front: Arc<Front>, grace: Duration) -> Served {
+        let (listener, grpc_listener) = (free_port().await, free_port().await);
         let address = listener.local_addr().expect("it is bound");
-        let protection = Protection::default();
-        let front = Arc::new(Front { sidecar: sidecar.clone(), limits, protection });
-        let stopping = sidecar.clone();
-        let stop = async move {
-            stopping.stopped().await;
+        let grpc_address = grpc_listener.local_addr().expect("it is bound");
+        let sidecar = front.sidecar.clone();
+        let stopped = |sidecar: Arc<Sidecar>| async move {
+            sidecar.stopped().await;
         };
-        let serving = tokio::spawn(serve(front, vec![listener], stop, grace));
-        Served { address, sidecar, serving }
+        let over_http =
+            http::serve(front.clone(), vec![listener.into()], stopped(sidecar.clone()), grace);
+        let over_grpc =
+            grpc::serve(front, vec![grpc_listener.into()], stopped(sidecar.clone()), grace);
+        let serving = tokio::spawn(async {
+            let (http, grpc) = tokio::join!(over_http, over_grpc);
+            http && grpc
+        });
+        Served { address, grpc_address, sidecar, serving }
+    }
+
+    /// A client of its store over gRPC.
+    pub(crate) async fn grpc_client(&self) -> Result<Arc<dyn Store>> {
+        let base_url = format!("http://{}", self.grpc_address);
+        Ok(Arc::new(GrpcStore::connect(&base_url, STORE, None).await?))
     }
 
     /// A client of its store.
@@ -78,6 +94,10 @@ impl Served {
     pub(crate) async fn connect(&self) -> Connection {
         Connection::open(self.address).await
     }
+}
+
+async fn free_port() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a port is free")
 }
 
 impl Drop for Served {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
-use sidecar_api::{AppConnection, Component, Identity, Stop, http::Limits};
+use sidecar_api::{AppConnection, Component, Identity, Limits, Stop};
 use state::{Error, FailureKind};
 
 use crate::support::{APP_ID, Connection, GRACE, STORE, Served, connection, memory, ready};

@@ -29,19 +29,22 @@ pub(crate) fn of(metadata: &[u8], store: &str) -> Result<Capabilities> {
         return Err(Error::new(FailureKind::Unavailable, message));
     }
     let names = component["capabilities"].as_array().map_or(&[][..], Vec::as_slice);
-    let can = |name: &str| names.iter().any(|it| it == name);
+    let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+    Ok(told(&names, &component["promises"]))
+}
+
+/// What a component can do that has these capabilities, and promises this if it is ours.
+pub(crate) fn told(names: &[&str], promises: &Value) -> Capabilities {
+    let can = |name: &str| names.contains(&name);
     let named = Capabilities {
         etag: can("ETAG"),
         ttl: can("TTL"),
-        // There is no call for it over HTTP.
+        // There is no call for it.
         list: false,
         transaction_len_max: can("TRANSACTIONAL").then_some(usize::MAX),
         ..of_dapr()
     };
-    Ok(match &component["promises"] {
-        Value::Object(_) => promised(&component["promises"], named),
-        _ => named,
-    })
+    if promises.is_object() { promised(promises, named) } else { named }
 }
 
 /// What can be taken for granted with Dapr, which says little more than names.

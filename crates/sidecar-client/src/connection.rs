@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{HeaderMap, Method, Request, StatusCode, Uri, header::HeaderValue};
+use hyper::{HeaderMap, Method, Request, StatusCode, Uri, body::Body, header::HeaderValue};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -36,25 +36,42 @@ pub(crate) struct Reply {
 }
 
 /// Where an API token stands. Source: Dapr's API.
-const TOKEN: &str = "dapr-api-token";
+pub(crate) const TOKEN: &str = "dapr-api-token";
 
 /// How long a connection may take to come about.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long an answer may take: longer than a sidecar waits for its database. Source: 20 s,
 /// Dapr's default for its SQL stores.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// A client for any number of requests.
+pub(crate) fn client<B>(protocol: Protocol) -> Client<HttpConnector, B>
+where
+    B: Body<Data: Send> + Send,
+{
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_TIME_MAX));
+    let http2_only = protocol == Protocol::Http2;
+    Client::builder(TokioExecutor::new()).http2_only(http2_only).build(connector)
+}
+
+/// The address of a sidecar.
+pub(crate) fn origin(base: &str) -> Result<Uri> {
+    let uri: Option<Uri> = base.parse().ok();
+    uri.filter(|it| it.scheme_str() == Some("http") && it.authority().is_some()).ok_or_else(|| {
+        let message = "the address of a sidecar has the form http://host:port";
+        Error::new(FailureKind::Invalid, message)
+    })
+}
 
 impl Connection {
     /// Requests to the sidecar at `base`, such as `http://127.0.0.1:3500`. Connects when the first
     /// of them is sent.
     pub(crate) fn new(protocol: Protocol, base: &str, token: Option<&str>) -> Result<Connection> {
         let base = base.trim_end_matches('/');
-        let is_http = |it: Uri| it.scheme_str() == Some("http") && it.authority().is_some();
-        if !base.parse().is_ok_and(is_http) {
-            let message = "the address of a sidecar has the form http://host:port";
-            return Err(Error::new(FailureKind::Invalid, message));
-        }
+        origin(base)?;
         let token = token.map(HeaderValue::from_str).transpose().map_err(|e| {
             Error::new(FailureKind::Invalid, "the API token is no header").with_source(e)
         })?;
@@ -62,12 +79,7 @@ impl Connection {
             it.set_sensitive(true);
             it
         });
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIME_MAX));
-        let http2_only = protocol == Protocol::Http2;
-        let client = Client::builder(TokioExecutor::new()).http2_only(http2_only).build(connector);
-        Ok(Connection { client, base: base.to_owned(), token })
+        Ok(Connection { client: client(protocol), base: base.to_owned(), token })
     }
 
     /// Makes a request.

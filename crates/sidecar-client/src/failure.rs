@@ -6,7 +6,7 @@ use state::{Conflict, ETag, Error, FailureKind, Feature, Found, Result, Written}
 use crate::connection::Reply;
 
 /// Dapr's words for an ETag that its store cannot have issued.
-const INVALID_ETAG: &str = "invalid etag value";
+pub(crate) const INVALID_ETAG: &str = "invalid etag value";
 
 /// The failure that a reply tells of.
 pub(crate) fn of(reply: &Reply) -> Error {
@@ -85,7 +85,7 @@ fn kind(status: u16, body: &Value, message: &str) -> FailureKind {
 }
 
 /// The feature whose lack `message` tells of.
-fn unsupported(message: &str) -> Option<FailureKind> {
+pub(crate) fn unsupported(message: &str) -> Option<FailureKind> {
     let features = [Feature::ETags, Feature::Ttl, Feature::StrongConsistency, Feature::List];
     let told = |it: &Feature| message.contains(&format!("does not support {}", it.name()));
     features.into_iter().find(told).map(FailureKind::Unsupported)

@@ -132,7 +132,7 @@ impl Store for HttpStore {
         }
         match self.get_alike(reads).await {
             Ok(reply) => wire::found(&reply.body, reads),
-            Err(e) => for_each_of(reads.len(), &e),
+            Err(e) => wire::for_each_of(reads.len(), &e),
         }
     }
 
@@ -150,7 +150,7 @@ impl Store for HttpStore {
                 wire::written(&reply.body, writes.len()).into_iter().map(Ok).collect()
             }
             Ok(reply) => failure::of_each(&reply, writes.len()),
-            Err(e) => for_each_of(writes.len(), &e),
+            Err(e) => wire::for_each_of(writes.len(), &e),
         }
     }
 
@@ -168,13 +168,4 @@ impl Store for HttpStore {
 /// The reply, unless it is an error.
 fn accepted(reply: Reply) -> Result<Reply> {
     if reply.status.is_success() { Ok(reply) } else { Err(failure::of(&reply)) }
-}
-
-/// One failure, as that of every request that went with it.
-fn for_each_of<T>(len: usize, e: &Error) -> Vec<Result<T>> {
-    let kind = match e {
-        Error::Failure(it) => it.kind(),
-        Error::Conflict(it) => return (0..len).map(|_| Err(it.clone().into())).collect(),
-    };
-    (0..len).map(|_| Err(Error::new(kind, e.to_string()))).collect()
 }

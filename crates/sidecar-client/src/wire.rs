@@ -112,16 +112,7 @@ fn sent(write: &Write) -> Result<Sent<'_>> {
     let value = match &write.change {
         Change::Delete => None,
         Change::Put { value, ttl, .. } => {
-            let seconds = match ttl {
-                Ttl::Unsaid => None,
-                Ttl::Never => Some("-1".to_owned()),
-                // The API counts whole seconds, and a value lives no less than it was given.
-                Ttl::After(ttl) => {
-                    let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
-                    Some(seconds.max(1).to_string())
-                }
-            };
-            metadata.extend(seconds.map(|it| (TTL.to_owned(), it)));
+            metadata.extend(lifetime(*ttl));
             Some(json(value)?)
         }
     };
@@ -132,6 +123,20 @@ fn sent(write: &Write) -> Result<Sent<'_>> {
     };
     let options = Options { concurrency, consistency: consistency(write.consistency) };
     Ok(Sent { key: write.key.as_str(), value, etag, metadata, options })
+}
+
+/// The entry of the metadata that says how long a value lives.
+pub(crate) fn lifetime(ttl: Ttl) -> Option<(String, String)> {
+    let seconds = match ttl {
+        Ttl::Unsaid => return None,
+        Ttl::Never => "-1".to_owned(),
+        // The API counts whole seconds, and a value lives no less than it was given.
+        Ttl::After(ttl) => {
+            let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+            seconds.max(1).to_string()
+        }
+    };
+    Some((TTL.to_owned(), seconds))
 }
 
 /// The value as it stands in a body. White space around it would be lost there, so it may have
@@ -213,6 +218,15 @@ pub(crate) fn found(body: &[u8], reads: &[Read]) -> Vec<Result<Option<Item>>> {
         None => Err(lost("the answer to a bulk get lacks a key".to_owned())),
     };
     reads.iter().map(answer).collect()
+}
+
+/// One failure, as that of every request that went with it.
+pub(crate) fn for_each_of<T>(len: usize, e: &Error) -> Vec<Result<T>> {
+    let kind = match e {
+        Error::Failure(it) => it.kind(),
+        Error::Conflict(it) => return (0..len).map(|_| Err(it.clone().into())).collect(),
+    };
+    (0..len).map(|_| Err(Error::new(kind, e.to_string()))).collect()
 }
 
 impl Entry<'_> {

@@ -61,7 +61,6 @@ const FLAGS: &[Flag] = &[
     other("scheduler-job-streams", Form::Value),
     other("sentry-address", Form::Value),
     other("sentry-request-jwt-audiences", Form::Value),
-    missed("unix-domain-socket", Form::Value),
 ];
 
 const fn other(name: &'static str, form: Form) -> Flag {

@@ -3,13 +3,13 @@
 use std::{
     ffi::{OsStr, OsString},
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::{
     Arg, ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum,
-    builder::BoolishValueParser,
+    builder::{BoolishValueParser, OsStringValueParser},
 };
 
 use sidecar_verify::Guarantee;
@@ -23,7 +23,7 @@ use crate::{
 #[command(
     name = "steadfast",
     version,
-    about = "A state sidecar: HTTP key/value state for any application, with options that do what they say",
+    about = "A state sidecar: key/value state over HTTP and gRPC for any application, with options that do what they say",
     after_help = "\
 Examples:
   steadfast run -- python3 app.py          an application and its sidecar, on the default store
@@ -44,8 +44,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run an application with a sidecar beside it
     ///
-    /// The application finds its sidecar through DAPR_HTTP_PORT, as every Dapr SDK does. Without a
-    /// command, the sidecar runs alone. Several runs with one --app-id are replicas of one
+    /// The application finds its sidecar through DAPR_HTTP_PORT, DAPR_GRPC_PORT and DAPR_API_TOKEN,
+    /// as every Dapr SDK does. Without a command, the sidecar runs alone. Several runs with one --app-id are replicas of one
     /// application: they share its data.
     #[command(after_help = "\
 Examples:
@@ -74,6 +74,9 @@ Examples:
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) sidecar: SidecarArgs,
+    /// Make no API token for this run. One that DAPR_API_TOKEN has is used in any case
+    #[arg(long)]
+    pub(crate) no_api_token: bool,
     /// The application's command line
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
@@ -201,7 +204,7 @@ pub(crate) struct SidecarArgs {
     #[arg(short = 'H', long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
     pub(crate) dapr_http_port: Option<Port>,
 
-    /// The port that applications are told for gRPC [default: 50001, or the next free one]
+    /// The port of the gRPC API, 0 for any [default: 50001, or the next free one]
     #[arg(short = 'G', long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
     pub(crate) dapr_grpc_port: Option<Port>,
 
@@ -230,6 +233,11 @@ pub(crate) struct SidecarArgs {
         hide = true
     )]
     pub(crate) app_max_concurrency: i64,
+
+    /// Listen on sockets in this folder instead of ports: dapr-<app-id>-http.socket and
+    /// dapr-<app-id>-grpc.socket, for this user alone. The folder is made if it is not there
+    #[arg(short = 'u', long, value_name = "DIR", value_parser = OsStringValueParser::new())]
+    pub(crate) unix_domain_socket: Option<OsString>,
 
     /// Addresses to listen on
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',', value_parser = address, default_value = "127.0.0.1,[::1]")]
@@ -342,6 +350,11 @@ impl Cli {
 }
 
 impl SidecarArgs {
+    /// The folder for sockets, if there are to be any; an empty name is none, as for daprd.
+    pub(crate) fn socket_folder(&self) -> Option<&Path> {
+        self.unix_domain_socket.as_deref().filter(|it| !it.is_empty()).map(Path::new)
+    }
+
     /// How long requests under way may take to finish. Source: Dapr's meaning of the flag.
     pub(crate) fn grace(&self) -> Duration {
         match self.dapr_graceful_shutdown_seconds {

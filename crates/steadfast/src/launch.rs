@@ -1,20 +1,27 @@
 //! From flags and components to a sidecar that listens, with its stores on their way.
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use futures::future::join_all;
 use sidecar_api::{
-    AppConnection, Identity, Service, Sidecar,
-    http::{Front, Limits, Protection, Token},
+    AppConnection, Front, Identity, Limits, Listener, Protection, Service, Sidecar, grpc, http,
 };
 use state_config::Component;
 use tracing::{debug, info, warn};
 
 use crate::{
+    access::Access,
     cli::{Address, Port, SidecarArgs},
     opening::{Opening, openings},
     ports,
+    sockets::{self, Socket},
 };
 
 const HTTP_PORT: u16 = 3500;
@@ -31,19 +38,26 @@ const APP_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Launched {
     pub(crate) sidecar: Arc<Sidecar>,
-    pub(crate) ports: Ports,
+    pub(crate) places: Places,
+    pub(crate) metrics_port: u16,
     front: Arc<Front>,
-    listeners: Vec<TcpListener>,
+    listening: Listening,
     openings: Vec<Opening>,
     grace: Duration,
 }
 
-/// What applications are told.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ports {
-    pub(crate) http: u16,
-    pub(crate) grpc: u16,
-    pub(crate) metrics: u16,
+/// Where applications find it.
+#[derive(Clone, Debug)]
+pub(crate) enum Places {
+    Ports { http: u16, grpc: u16 },
+    Sockets { http: PathBuf, grpc: PathBuf },
+}
+
+/// What a sidecar listens on, until it serves.
+#[derive(Debug)]
+enum Listening {
+    Ports { http: Vec<TcpListener>, grpc: Vec<TcpListener> },
+    Sockets { http: Socket, grpc: Socket },
 }
 
 impl Launched {
@@ -52,23 +66,26 @@ impl Launched {
         args: &SidecarArgs,
         app_id: &str,
         components: Vec<Component>,
+        access: Access,
     ) -> anyhow::Result<Launched> {
-        check_addresses(args)?;
-        let addresses: Vec<_> = args.dapr_listen_addresses.iter().map(|it| it.0).collect();
+        check_addresses(args, &access)?;
         if components.is_empty() {
             warn!("no state store is configured: every request for state will be refused");
         }
         let openings = openings(app_id, components)?;
-        let (http, listeners) =
-            ports::listen(&addresses, port(args.dapr_http_port), HTTP_PORT, "--dapr-http-port")?;
-        if identity(args, app_id).app.port == Some(http) {
-            bail!("--app-port and --dapr-http-port are the same: the application has port {http}");
-        }
-        let ports = Ports {
-            http,
-            grpc: ports::announce(port(args.dapr_grpc_port), GRPC_PORT, "--dapr-grpc-port")?,
-            metrics: ports::announce(port(args.metrics_port), METRICS_PORT, "--metrics-port")?,
+        let (places, listening) = match args.socket_folder() {
+            Some(folder) => Listening::at_sockets(folder, app_id)?,
+            None => Listening::at_ports(args)?,
         };
+        if let Places::Ports { http, grpc } = places
+            && let Some(app) = identity(args, app_id).app.port
+            && (app == http || app == grpc)
+        {
+            let flag = if app == http { "--dapr-http-port" } else { "--dapr-grpc-port" };
+            bail!("--app-port and {flag} are the same: the application has port {app}");
+        }
+        let metrics_port =
+            ports::announce(port(args.metrics_port), METRICS_PORT, "--metrics-port")?;
         let service = Service::new(app_id, openings.iter().map(|it| it.slot.clone()));
         let sidecar = Arc::new(Sidecar::new(identity(args, app_id), service));
         let limits = Limits {
@@ -79,8 +96,10 @@ impl Launched {
         let protection = Protection {
             hosts: args.allowed_hosts.clone(),
             any_address: args.dapr_listen_addresses.iter().any(|it| !it.0.is_loopback()),
+            any_host: matches!(places, Places::Sockets { .. }),
             origins: args.allowed_origins.clone(),
-            token: token(),
+            tokens: access.tokens,
+            trusts_own_user: access.trusts_own_user,
         };
         let front = Arc::new(Front { sidecar: sidecar.clone(), limits, protection });
         for flag in args.accepted.given() {
@@ -89,23 +108,33 @@ impl Launched {
                 false => debug!("--{} means nothing to a sidecar for state", flag.name),
             }
         }
-        Ok(Launched { sidecar, ports, front, listeners, openings, grace: args.grace() })
+        let grace = args.grace();
+        Ok(Launched { sidecar, places, metrics_port, front, listening, openings, grace })
     }
 
     /// Serves until the sidecar is told to stop; returns whether all requests could be finished.
     pub(crate) fn serve(&mut self) -> anyhow::Result<impl Future<Output = bool> + use<>> {
-        let listeners = std::mem::take(&mut self.listeners).into_iter().map(|it| {
-            it.set_nonblocking(true)?;
-            tokio::net::TcpListener::from_std(it)
-        });
-        let listeners = listeners.collect::<Result<Vec<_>, _>>().context("cannot listen")?;
+        let (http, grpc) = self.listening.take().context("cannot listen")?;
         let (front, sidecar, grace) = (self.front.clone(), self.sidecar.clone(), self.grace);
-        info!("HTTP server is running on port {}", self.ports.http);
+        match &self.places {
+            Places::Ports { http, grpc } => {
+                info!("API gRPC server is running on port {grpc}");
+                info!("HTTP server is running on port {http}");
+            }
+            Places::Sockets { http, grpc } => {
+                info!("API gRPC server is running on {}", grpc.display());
+                info!("HTTP server is running on {}", http.display());
+            }
+        }
+        let stopped = |sidecar: Arc<Sidecar>| async move {
+            sidecar.stopped().await;
+        };
         Ok(async move {
-            let stopped = async {
-                sidecar.stopped().await;
-            };
-            sidecar_api::http::serve(front, listeners, stopped, grace).await
+            let (http, grpc) = tokio::join!(
+                http::serve(front.clone(), http, stopped(sidecar.clone()), grace),
+                grpc::serve(front, grpc, stopped(sidecar), grace),
+            );
+            http && grpc
         })
     }
 
@@ -138,10 +167,47 @@ impl Launched {
     }
 }
 
-fn check_addresses(args: &SidecarArgs) -> anyhow::Result<()> {
+impl Listening {
+    fn at_ports(args: &SidecarArgs) -> anyhow::Result<(Places, Listening)> {
+        let addresses: Vec<_> = args.dapr_listen_addresses.iter().map(|it| it.0).collect();
+        let listen = |asked, usual, flag| ports::listen(&addresses, port(asked), usual, flag);
+        let (http_port, http) = listen(args.dapr_http_port, HTTP_PORT, "--dapr-http-port")?;
+        let (grpc_port, grpc) = listen(args.dapr_grpc_port, GRPC_PORT, "--dapr-grpc-port")?;
+        let places = Places::Ports { http: http_port, grpc: grpc_port };
+        Ok((places, Listening::Ports { http, grpc }))
+    }
+
+    fn at_sockets(folder: &Path, app_id: &str) -> anyhow::Result<(Places, Listening)> {
+        let (http, grpc) = sockets::listen(folder, app_id)?;
+        let places = Places::Sockets { http: http.path.clone(), grpc: grpc.path.clone() };
+        Ok((places, Listening::Sockets { http, grpc }))
+    }
+
+    /// What to accept connections from. The files of sockets stay with this.
+    fn take(&mut self) -> io::Result<(Vec<Listener>, Vec<Listener>)> {
+        let all = |listeners: &mut Vec<TcpListener>| {
+            let listeners = std::mem::take(listeners).into_iter().map(|it| {
+                it.set_nonblocking(true)?;
+                tokio::net::TcpListener::from_std(it).map(Listener::from)
+            });
+            listeners.collect::<io::Result<Vec<_>>>()
+        };
+        let one = |socket: &Socket| {
+            let listener = socket.listener.try_clone()?;
+            listener.set_nonblocking(true)?;
+            Ok::<_, io::Error>(vec![Listener::Unix(tokio::net::UnixListener::from_std(listener)?)])
+        };
+        match self {
+            Listening::Ports { http, grpc } => Ok((all(http)?, all(grpc)?)),
+            Listening::Sockets { http, grpc } => Ok((one(http)?, one(grpc)?)),
+        }
+    }
+}
+
+fn check_addresses(args: &SidecarArgs, access: &Access) -> anyhow::Result<()> {
     let exposed = args.dapr_listen_addresses.iter().find(|it| !it.0.is_loopback());
     let Some(Address(address)) = exposed else { return Ok(()) };
-    if args.insecure_listen || token().is_some() {
+    if args.insecure_listen || !access.tokens.is_empty() || args.socket_folder().is_some() {
         return Ok(());
     }
     // Differs from Dapr: it listens on all addresses unless told otherwise.
@@ -149,11 +215,6 @@ fn check_addresses(args: &SidecarArgs) -> anyhow::Result<()> {
         "other machines can reach {address}, and would need no password: set DAPR_API_TOKEN, leave \
          --dapr-listen-addresses out, or add --insecure-listen if the network is closed"
     )
-}
-
-/// What callers must know. The application finds it in the same variable, as its SDK does.
-fn token() -> Option<Token> {
-    std::env::var("DAPR_API_TOKEN").ok().as_deref().and_then(Token::new)
 }
 
 /// The port that was asked for, if one was.

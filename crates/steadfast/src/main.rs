@@ -9,6 +9,7 @@ use std::{process::ExitCode, time::Instant};
 use crate::cli::{Cli, Command};
 
 mod accepted;
+mod access;
 mod app;
 mod cli;
 mod components;
@@ -21,6 +22,7 @@ mod provision;
 mod run;
 mod serve;
 mod signals;
+mod sockets;
 mod verify;
 
 /// The exit code of a failure of our own; what applications exit with is passed on as it is.

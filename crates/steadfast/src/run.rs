@@ -14,11 +14,12 @@ use tokio::{signal::unix::SignalKind, task::JoinHandle};
 
 use crate::{
     FAILURE,
+    access::{API_TOKEN, Access},
     app::{self, App},
     cli::{RunArgs, SidecarArgs},
     components,
     console::{Console, Mark},
-    launch::{Launched, Ports},
+    launch::{Launched, Places},
     logging,
     provision::{self, StoreUrl},
     serve,
@@ -36,17 +37,24 @@ pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> 
         None => id_of_folder(),
     };
     components::check_app_id(&app_id)?;
+    let (access, token) = Access::for_run(!args.no_api_token)?;
     let components = chosen_components(&args.sidecar, &app_id, console)?;
     let runtime = crate::runtime()?;
     // On this thread, which lives as long as the process: see `App::start`.
     let code = runtime.block_on(async {
-        let launched = Launched::prepare(&args.sidecar, &app_id, components)?;
-        let Ports { http, grpc, .. } = launched.ports;
-        let starting = format!(
-            "Starting Steadfast with id {app_id}. HTTP Port: {http}. gRPC Port: {grpc} (not served yet)"
-        );
+        let launched = Launched::prepare(&args.sidecar, &app_id, components, access)?;
+        let starting = match &launched.places {
+            Places::Ports { http, grpc } => {
+                format!("Starting Steadfast with id {app_id}. HTTP Port: {http}. gRPC Port: {grpc}")
+            }
+            Places::Sockets { http, grpc } => format!(
+                "Starting Steadfast with id {app_id}. HTTP Socket: {}. gRPC Socket: {}",
+                http.display(),
+                grpc.display()
+            ),
+        };
         console.say(Mark::Info, &starting);
-        let job = |signals| Job { launched, console, started, signals };
+        let job = |signals| Job { launched, console, started, signals, token };
         match args.command.as_slice() {
             [] => job(Signals::ending()?).run_alone().await,
             command => job(Signals::all()?).run_beside(&app_id, command).await,
@@ -134,18 +142,20 @@ struct Job {
     console: Console,
     started: Instant,
     signals: Signals,
+    /// The API token that was made for this run.
+    token: Option<String>,
 }
 
 impl Job {
     async fn run_alone(mut self) -> anyhow::Result<ExitCode> {
-        let (console, port) = (self.console, self.launched.ports.http);
+        let (console, places) = (self.console, self.launched.places.clone());
         let store = self.launched.sidecar.service.components().next().map(|it| it.name.clone());
         let sidecar = self.launched.sidecar.clone();
         let ready = || {
             let up = "You're up and running! Steadfast logs will appear here.";
             let is_up = say_whether_up(console, &sidecar, up);
             if let Some(store) = store.filter(|_| is_up && !console.json) {
-                anstream::println!("{}", curl_lines(port, &store));
+                anstream::println!("{}", curl_lines(&places, &store));
             }
         };
         let code = serve::alone(&mut self.launched, &mut self.signals, self.started, ready).await?;
@@ -237,16 +247,24 @@ impl Job {
 
     /// What SDKs look for, and a little help. Source: Dapr's CLI.
     fn variables(&self, app_id: &str) -> Vec<(&'static str, String)> {
-        let Ports { http, grpc, metrics } = self.launched.ports;
         let app = &self.launched.sidecar.identity.app;
         let mut variables = vec![
             ("APP_ID", app_id.to_owned()),
             ("APP_PROTOCOL", app.protocol.clone()),
             ("APP_CHANNEL_ADDRESS", app.address.clone()),
-            ("DAPR_HTTP_PORT", http.to_string()),
-            ("DAPR_GRPC_PORT", grpc.to_string()),
-            ("DAPR_METRICS_PORT", metrics.to_string()),
+            ("DAPR_METRICS_PORT", self.launched.metrics_port.to_string()),
         ];
+        match &self.launched.places {
+            Places::Ports { http, grpc } => {
+                variables.push(("DAPR_HTTP_PORT", http.to_string()));
+                variables.push(("DAPR_GRPC_PORT", grpc.to_string()));
+            }
+            // The address as gRPC writes it. For HTTP there is no such form.
+            Places::Sockets { grpc, .. } => {
+                variables.push(("DAPR_GRPC_ENDPOINT", format!("unix://{}", grpc.display())));
+            }
+        }
+        variables.extend(self.token.clone().map(|it| (API_TOKEN, it)));
         if let Some(port) = app.port {
             variables.push(("APP_PORT", port.to_string()));
         }
@@ -290,18 +308,24 @@ fn say_whether_up(console: Console, sidecar: &Sidecar, up: &str) -> bool {
 /// SIGKILL, which tokio has no name for.
 const KILL: i32 = 9;
 
-fn curl_lines(port: u16, store: &str) -> String {
-    let url = format!("http://localhost:{port}/v1.0/state/{store}");
-    let token = match env::var_os("DAPR_API_TOKEN").is_some_and(|it| !it.is_empty()) {
+fn curl_lines(places: &Places, store: &str) -> String {
+    let (socket, authority) = match places {
+        Places::Ports { http, .. } => (String::new(), format!("localhost:{http}")),
+        Places::Sockets { http, .. } => {
+            (format!(" --unix-socket {}", http.display()), "localhost".to_owned())
+        }
+    };
+    let url = format!("http://{authority}/v1.0/state/{store}");
+    let token = match env::var_os(API_TOKEN).is_some_and(|it| !it.is_empty()) {
         true => " -H \"dapr-api-token: $DAPR_API_TOKEN\"",
         false => "",
     };
     format!(
         "
 Try it:
-  curl -i{token} {url} -d '[{{\"key\": \"k1\", \"value\": \"Some Data\"}}]'
-  curl -i{token} {url}/k1
-  curl -i{token} -X DELETE {url}/k1
+  curl -i{socket}{token} {url} -d '[{{\"key\": \"k1\", \"value\": \"Some Data\"}}]'
+  curl -i{socket}{token} {url}/k1
+  curl -i{socket}{token} -X DELETE {url}/k1
 Stop it with Ctrl-C.
 "
     )

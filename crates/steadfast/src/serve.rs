@@ -7,16 +7,20 @@ use sidecar_api::Stop;
 use state_config::Component;
 use tracing::{error, info, warn};
 
-use crate::{FAILURE, cli::SidecarArgs, components, launch::Launched, logging, signals::Signals};
+use crate::{
+    FAILURE, access::Access, cli::SidecarArgs, components, launch::Launched, logging,
+    signals::Signals,
+};
 
 pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitCode> {
     logging::start(args, false)?;
     let app_id = args.app_id.as_deref().unwrap_or_default();
     components::check_app_id(app_id)?;
+    let access = Access::from_environment()?;
     let components = chosen_components(args, app_id)?;
     let runtime = crate::runtime()?;
     let code = runtime.block_on(async {
-        let mut launched = Launched::prepare(args, app_id, components)?;
+        let mut launched = Launched::prepare(args, app_id, components, access)?;
         let mut signals = Signals::ending()?;
         alone(&mut launched, &mut signals, started, || {}).await
     });

@@ -12,8 +12,7 @@ use hyper::{
 };
 use percent_encoding::percent_decode_str;
 
-use super::Limits;
-use crate::ApiError;
+use crate::{ApiError, Limits};
 
 /// The body of a request, wherever it comes from.
 pub(super) trait Content: Body<Data = Bytes, Error: Display> + Send + Unpin {}

@@ -12,11 +12,11 @@ use serde::{
     de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use state::{Change, Format, Metadata, Ttl, Write};
+use state::{Format, Metadata, Write};
 
 use crate::{
     ApiError, StoreHandle,
-    vocabulary::{self, BULK_LEN_MAX, Options},
+    vocabulary::{BULK_LEN_MAX, Options, Wish},
 };
 
 /// Defines a struct of optional fields that is read in Go's manner.
@@ -121,16 +121,9 @@ pub(super) struct Shared<'a> {
 
 impl Item<'_> {
     pub(super) fn put(self, shared: &Shared<'_>, store: &StoreHandle) -> Result<Write, ApiError> {
-        let json = self.value.map_or("null", RawValue::get).as_bytes();
-        if !vocabulary::is_shallow(json) {
-            let max = vocabulary::JSON_DEPTH_MAX;
-            return Err(ApiError::malformed(format!("a value is nested deeper than {max} levels"))
-                .hint("divide the value, or save it as a JSON string"));
-        }
         // A copy of the exact size: a slice would keep the connection's whole buffer alive.
-        let value = Bytes::copy_from_slice(json);
-        let (write, ttl) = self.delete_or_put(shared, store)?;
-        Ok(Write { change: Change::Put { value, format: Format::Json, ttl }, ..write })
+        let value = Bytes::copy_from_slice(self.value.map_or("null", RawValue::get).as_bytes());
+        self.meant(shared, |it| it.put(store, value, Format::Json))
     }
 
     pub(super) fn delete(
@@ -138,28 +131,24 @@ impl Item<'_> {
         shared: &Shared<'_>,
         store: &StoreHandle,
     ) -> Result<Write, ApiError> {
-        Ok(self.delete_or_put(shared, store)?.0)
+        self.meant(shared, |it| it.delete(store))
     }
 
-    /// A delete, and the time to live that it would have as a put.
-    fn delete_or_put(
-        self,
-        shared: &Shared<'_>,
-        store: &StoreHandle,
-    ) -> Result<(Write, Ttl), ApiError> {
-        let key = store.key(self.key.as_ref().map_or("", |it| &it.0))?;
+    /// What it says, with what is said for all.
+    fn meant<T>(self, shared: &Shared<'_>, make: impl FnOnce(Wish<'_>) -> T) -> T {
         let options = self.options.unwrap_or_default();
         let options = Options {
             concurrency: options.concurrency.map(|it| it.0),
             consistency: options.consistency.map(|it| it.0),
         };
-        let options = options.or(&shared.options);
-        let etag = self.etag.as_ref().map_or("", |it| &it.0);
         let mut metadata = self.metadata.unwrap_or_default().0;
         metadata.extend(shared.metadata.clone());
-        let ttl = vocabulary::take_ttl(&mut metadata)?;
-        let write = Write::delete(key).when(options.precondition(etag)?);
-        Ok((Write { consistency: options.consistency()?, metadata, ..write }, ttl))
+        make(Wish {
+            key: self.key.as_ref().map_or("", |it| &it.0),
+            etag: self.etag.as_ref().map_or("", |it| &it.0),
+            options: options.or(&shared.options),
+            metadata,
+        })
     }
 }
 

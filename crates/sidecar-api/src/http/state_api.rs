@@ -11,15 +11,14 @@ use serde_json::value::RawValue;
 use state::{Metadata, Precondition, Read, Result as StateResult, Write, Written};
 
 use super::{
-    Front,
     body::{self, Content, parameters},
     json::{self, GetMany, Item, List, Map, Shared, Transaction},
     reply::{self, Reply, Response},
 };
 use crate::{
-    ApiError,
+    ApiError, Front,
     error::with_causes,
-    vocabulary::{self, BULK_LEN_MAX, Options},
+    vocabulary::{self, Operation, Options},
 };
 
 const METADATA_TTL: HeaderName = HeaderName::from_static("metadata.ttlexpiretime");
@@ -82,7 +81,7 @@ pub(super) async fn save(
         let hint = hint(text, r#"send an array of items: [{"key": "k", "value": 1}]"#);
         ApiError::malformed(e).hint(hint)
     })?;
-    check_len(items.len)?;
+    vocabulary::check_len(items.len)?;
     let put = |it: Option<Item<'_>>| it.unwrap_or_default().put(&shared, &store);
     let mut writes: Vec<Write> = items.kept.into_iter().map(put).collect::<Result<_, _>>()?;
     apply_conditions(&mut writes, &parts.headers)?;
@@ -115,7 +114,7 @@ pub(super) async fn get_many(
             .hint(r#"send an object with the keys: {"keys": ["a", "b"]}"#)
     })?;
     let keys = body.keys.unwrap_or_default();
-    check_len(keys.len)?;
+    vocabulary::check_len(keys.len)?;
     let mut metadata = body.metadata.unwrap_or_default().0;
     metadata.extend(shared.metadata);
     vocabulary::take_ttl(&mut metadata)?;
@@ -158,12 +157,12 @@ pub(super) async fn transact(
     let mut writes = Vec::with_capacity(operations.len);
     for it in operations.kept {
         let mut item = it.request.unwrap_or_default();
-        item.metadata = Some(Map(merged(&common, item.metadata)));
+        let own = item.metadata.unwrap_or_default().0;
+        item.metadata = Some(Map(vocabulary::merged(&common, own)));
         let operation = it.operation.map(|it| it.0).unwrap_or_default();
-        writes.push(match &*operation {
-            "upsert" => item.put(&shared, &store)?,
-            "delete" => item.delete(&shared, &store)?,
-            other => return Err(unknown_operation(other)),
+        writes.push(match vocabulary::operation(&operation)? {
+            Operation::Upsert => item.put(&shared, &store)?,
+            Operation::Delete => item.delete(&shared, &store)?,
         });
     }
     let written = store.transact(&writes).await?;
@@ -270,26 +269,6 @@ fn apply_if_none_match(writes: &mut [Write], value: &HeaderValue) -> Result<(), 
 /// What to do about JSON that could not be read.
 fn hint(body: &[u8], shape: &'static str) -> &'static str {
     if json::has_bare_etag(body) { "an ETag is a string: put it in quotes" } else { shape }
-}
-
-fn merged(common: &Metadata, own: Option<Map>) -> Metadata {
-    let mut metadata = common.clone();
-    metadata.extend(own.unwrap_or_default().0);
-    metadata
-}
-
-fn check_len(len: usize) -> Result<(), ApiError> {
-    if len <= BULK_LEN_MAX {
-        return Ok(());
-    }
-    Err(ApiError::too_large(format!("{len} items in one request; the limit is {BULK_LEN_MAX}"))
-        .hint("divide the request"))
-}
-
-fn unknown_operation(operation: &str) -> ApiError {
-    let message = format!("operation type {operation} not supported");
-    ApiError::new(StatusCode::BAD_REQUEST, "ERR_NOT_SUPPORTED_STATE_OPERATION", message)
-        .hint("use upsert or delete")
 }
 
 /// Whether the client wants to learn the new ETags. Source: RFC 7240, section 4.2.

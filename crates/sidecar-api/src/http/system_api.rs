@@ -3,11 +3,10 @@
 use hyper::{HeaderMap, StatusCode};
 
 use super::{
-    Front,
     body::{self, Content, parameters},
     reply::{self, Reply, Response},
 };
-use crate::{ApiError, Sidecar, Stop};
+use crate::{ApiError, Front, Sidecar, Stop};
 
 pub(super) fn health(sidecar: &Sidecar, query: Option<&str>) -> Reply {
     let missing = sidecar.not_ready();

@@ -1,4 +1,4 @@
-use state::{Consistency, ETag, Precondition};
+use state::{Change, Consistency, ETag, Precondition};
 
 use super::*;
 use crate::{Component, Service};

@@ -5,13 +5,12 @@ use std::{fmt, net::IpAddr};
 
 use hyper::{
     HeaderMap, StatusCode,
-    header::{HOST, HeaderValue, ORIGIN},
+    header::{HOST, ORIGIN},
     http::request::Parts,
 };
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
-use super::route::Route;
-use crate::ApiError;
+use crate::{ApiError, connections::Peer};
 
 /// Who may call.
 #[derive(Clone, Debug, Default)]
@@ -20,10 +19,15 @@ pub struct Protection {
     pub hosts: Vec<String>,
     /// Whether it may be addressed by any IP address, because others can reach it by several.
     pub any_address: bool,
+    /// Whether it may be addressed by any name, because no web page can reach it: it has no port.
+    pub any_host: bool,
     /// Origins of web pages that may call, or `*` for any.
     pub origins: Vec<String>,
-    /// What every caller must know.
-    pub token: Option<Token>,
+    /// What callers must know: any one of these. Nothing if there are none.
+    pub tokens: Vec<Token>,
+    /// Whether processes of the user who runs the sidecar may call without a token. They could read it anyway, from the
+    /// environment of the sidecar or of its application.
+    pub trusts_own_user: bool,
 }
 
 /// A secret that callers send in the header `dapr-api-token`. Its `Debug` does not show it.
@@ -53,16 +57,21 @@ impl Protection {
     /// web page can make look like its own (DNS rebinding).
     ///
     /// Differs from Dapr: it answers both.
-    pub(super) fn admit(&self, parts: &Parts) -> Result<(), ApiError> {
+    pub(crate) fn admit(&self, parts: &Parts) -> Result<(), ApiError> {
         let headers = &parts.headers;
         if headers.get_all(HOST).iter().nth(1).is_some() {
             return Err(ApiError::malformed("the request has more than one Host"));
         }
         let authority = parts.uri.authority().map(|it| it.as_str());
         let host = authority.or_else(|| text(headers, HOST.as_str()));
-        if let Some(host) = host {
+        if let Some(host) = host.filter(|_| !self.any_host) {
             self.admit_host(host)?;
         }
+        self.admit_page(headers)
+    }
+
+    /// Refuses requests that a web page made.
+    pub(crate) fn admit_page(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let origin = text(headers, ORIGIN.as_str());
         if let Some(origin) = origin {
             if self.origins.iter().any(|it| it == "*" || it.eq_ignore_ascii_case(origin)) {
@@ -78,16 +87,29 @@ impl Protection {
         }
     }
 
-    /// Refuses callers that do not know the token. Health is for everybody, by its exact routes.
-    pub(super) fn authenticate(&self, route: &Route, headers: &HeaderMap) -> Result<(), ApiError> {
-        let Some(Token(expected)) = &self.token else { return Ok(()) };
-        let sent = headers.get(API_TOKEN).map(HeaderValue::as_bytes).unwrap_or_default();
-        // In constant time: how long a refusal takes must not tell how much was right.
-        if route.is_health() || bool::from(expected.as_bytes().ct_eq(sent)) {
+    /// Refuses callers that do not know a token.
+    pub(crate) async fn authenticate(
+        &self,
+        peer: &Peer,
+        headers: &HeaderMap,
+    ) -> Result<(), ApiError> {
+        if self.tokens.is_empty() {
             return Ok(());
         }
-        Err(ApiError::new(StatusCode::UNAUTHORIZED, "ERR_API_TOKEN", "invalid api token")
+        let problem = match headers.get(API_TOKEN) {
+            Some(sent) if self.is_token(sent.as_bytes()) => return Ok(()),
+            Some(_) => "the API token is wrong",
+            None if self.trusts_own_user && peer.is_own_user().await => return Ok(()),
+            None => "the API token is missing",
+        };
+        Err(ApiError::new(StatusCode::UNAUTHORIZED, "ERR_API_TOKEN", problem)
             .hint("send the value of DAPR_API_TOKEN in the header dapr-api-token"))
+    }
+
+    /// In constant time: how long a refusal takes must not tell how much was right, or of which token.
+    fn is_token(&self, sent: &[u8]) -> bool {
+        let none = Choice::from(0);
+        self.tokens.iter().fold(none, |any, Token(it)| any | it.as_bytes().ct_eq(sent)).into()
     }
 
     fn admit_host(&self, authority: &str) -> Result<(), ApiError> {

@@ -47,25 +47,44 @@ fn web_pages_may_not_call() {
     assert_eq!(check(&mine, &[host, ("origin", "http://localhost:8081")]), 403);
 }
 
-#[test]
-fn whoever_does_not_know_the_token_is_refused() {
-    let protection = Protection { token: Token::new("secret"), ..Protection::default() };
-    let check = |route: &Route, sent: Option<&str>| {
-        let mut headers = HeaderMap::new();
-        if let Some(sent) = sent {
-            headers.insert(API_TOKEN, sent.parse().unwrap());
-        }
-        protection.authenticate(route, &headers).map_or_else(|e| e.status.as_u16(), |()| 200)
-    };
-    for route in [Route::GetMetadata, Route::Shutdown, Route::Save { store: "healthz".to_owned() }]
-    {
-        assert_eq!(check(&route, Some("secret")), 200);
-        for sent in [None, Some(""), Some("secre"), Some("secrets"), Some("Secret")] {
-            assert_eq!(check(&route, sent), 401, "{route:?} {sent:?}");
-        }
+async fn authenticate(protection: &Protection, peer: &Peer, sent: Option<&str>) -> u16 {
+    let mut headers = HeaderMap::new();
+    if let Some(sent) = sent {
+        headers.insert(API_TOKEN, sent.parse().unwrap());
     }
-    for route in [Route::Health, Route::OutboundHealth] {
-        assert_eq!(check(&route, None), 200, "probes know no secrets");
+    let answer = protection.authenticate(peer, &headers).await;
+    answer.map_or_else(|e| e.status.as_u16(), |()| 200)
+}
+
+#[tokio::test]
+async fn whoever_does_not_know_a_token_is_refused() {
+    let tokens = ["secret", "older"].into_iter().filter_map(Token::new).collect();
+    let protection = Protection { tokens, ..Protection::default() };
+    for (sent, status) in [
+        (Some("secret"), 200),
+        (Some("older"), 200),
+        (None, 401),
+        (Some(""), 401),
+        (Some("secre"), 401),
+        (Some("secrets"), 401),
+        (Some("Secret"), 401),
+        (Some("secretolder"), 401),
+    ] {
+        assert_eq!(authenticate(&protection, &Peer::unix(), sent).await, status, "{sent:?}");
     }
     assert!(!format!("{protection:?}").contains("secret"));
+    assert_eq!(authenticate(&Protection::default(), &Peer::unknown(), None).await, 200);
+}
+
+#[tokio::test]
+async fn processes_of_the_own_user_may_do_without_if_they_are_trusted() {
+    let tokens = Token::new("secret").into_iter().collect();
+    let trusting = Protection { tokens, trusts_own_user: true, ..Protection::default() };
+    assert_eq!(authenticate(&trusting, &Peer::unix(), None).await, 200);
+    assert_eq!(authenticate(&trusting, &Peer::unknown(), None).await, 401);
+    assert_eq!(
+        authenticate(&trusting, &Peer::unix(), Some("guess")).await,
+        401,
+        "a mistake is told"
+    );
 }

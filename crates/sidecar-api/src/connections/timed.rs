@@ -20,21 +20,33 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::Limits;
+use crate::Limits;
 
 /// The requests of one connection that are being answered, and those there have been.
 #[derive(Debug, Default)]
-pub(super) struct Activity {
+pub(crate) struct Activity {
     in_flight: AtomicUsize,
     total: AtomicUsize,
 }
 
 /// A request being answered, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Activity>);
+pub(crate) struct Busy(Arc<Activity>);
 
 impl Activity {
-    pub(super) fn busy(self: &Arc<Self>) -> Busy {
+    /// Waits until there has been no request for this long, and less than twice as long.
+    pub(crate) async fn idle_for(&self, time: Duration) {
+        loop {
+            let total = self.total.load(Ordering::Acquire);
+            tokio::time::sleep(time).await;
+            let is_idle = self.in_flight.load(Ordering::Acquire) == 0;
+            if is_idle && self.total.load(Ordering::Acquire) == total {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn busy(self: &Arc<Self>) -> Busy {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         self.total.fetch_add(1, Ordering::AcqRel);
         Busy(self.clone())
@@ -48,7 +60,7 @@ impl Drop for Busy {
 }
 
 #[derive(Debug)]
-pub(super) struct Timed<S> {
+pub(crate) struct Timed<S> {
     stream: S,
     activity: Arc<Activity>,
     head_timeout: Duration,
@@ -74,7 +86,7 @@ enum Phase {
 }
 
 impl<S> Timed<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>, limits: &Limits) -> Timed<S> {
+    pub(crate) fn new(stream: S, activity: Arc<Activity>, limits: &Limits) -> Timed<S> {
         Timed {
             stream,
             activity,

@@ -1,0 +1,152 @@
+//! Connections of all fronts: accepted up to a limit, watched over, and brought to an end when the sidecar ends.
+
+use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
+
+use futures::future::join;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use tokio::{
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+use tokio_util::either::Either;
+use tracing::{debug, warn};
+
+use crate::Front;
+
+mod peer;
+mod timed;
+
+pub(crate) use self::{
+    peer::Peer,
+    timed::{Activity, Timed},
+};
+
+/// HTTP/2 figures: streams of one connection, and resets that may be pending. Source: the project's security goals;
+/// CVE-2023-44487.
+pub(crate) const STREAMS_MAX: u32 = 100;
+pub(crate) const PENDING_RESETS_MAX: usize = 20;
+
+/// The pause after the system had no file descriptor for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Where connections come from.
+#[derive(Debug)]
+pub enum Listener {
+    /// A port.
+    Tcp(TcpListener),
+    /// A socket among the files, which its permissions protect.
+    Unix(UnixListener),
+}
+
+/// One connection.
+pub(crate) type Stream = Either<TcpStream, UnixStream>;
+
+/// Tells a connection that the sidecar is about to end.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending(watch::Receiver<bool>);
+
+impl Listener {
+    async fn accept(&self) -> std::io::Result<(Stream, Peer)> {
+        match self {
+            Listener::Tcp(it) => {
+                let (stream, address) = it.accept().await?;
+                if let Err(e) = stream.set_nodelay(true) {
+                    debug!(error = %e, "cannot switch off Nagle's algorithm");
+                }
+                let peer = Peer::tcp(address, stream.local_addr().ok());
+                Ok((Either::Left(stream), peer))
+            }
+            Listener::Unix(it) => Ok((Either::Right(it.accept().await?.0), Peer::unix())),
+        }
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(it: TcpListener) -> Listener {
+        Listener::Tcp(it)
+    }
+}
+
+impl Ending {
+    /// Waits until the sidecar is about to end.
+    pub(crate) async fn begins(mut self) {
+        // An error means that whoever would tell is gone: the end.
+        let _ = self.0.wait_for(|it| *it).await;
+    }
+}
+
+/// Gives each connection to `talk` until `stop` resolves, then lets those that are busy finish for up to `grace`.
+/// Returns whether they did.
+pub(crate) async fn serve<F>(
+    front: Arc<Front>,
+    listeners: Vec<Listener>,
+    stop: impl Future<Output = ()>,
+    grace: Duration,
+    talk: fn(Arc<Front>, Stream, Peer, Ending) -> F,
+) -> bool
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    // No more than the semaphore can count, which is more than a machine can have.
+    let max = front.limits.connections_max.min(u32::MAX as usize >> 3);
+    let permits = Arc::new(Semaphore::new(max));
+    let (tell, ending) = watch::channel(false);
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        let (front, permits, ending) = (front.clone(), permits.clone(), Ending(ending.clone()));
+        accepting.spawn(accept(front, listener, permits, ending, talk));
+    }
+    stop.await;
+    accepting.shutdown().await;
+    tell.send_replace(true);
+    // Each connection has one of them until it ends.
+    let ended = permits.acquire_many(max as u32);
+    tokio::time::timeout(grace, ended).await.is_ok()
+}
+
+async fn accept<F>(
+    front: Arc<Front>,
+    listener: Listener,
+    permits: Arc<Semaphore>,
+    ending: Ending,
+    talk: fn(Arc<Front>, Stream, Peer, Ending) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let Ok(permit) = permits.clone().acquire_owned().await else { return };
+        let (stream, peer) = match listener.accept().await {
+            Ok(it) => it,
+            Err(e) => {
+                // Out of file descriptors, mostly: others will be closed, and this one waits.
+                warn!(error = %e, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let talking = talk(front.clone(), stream, peer, ending.clone());
+        tokio::spawn(async move {
+            talking.await;
+            drop(permit);
+        });
+    }
+}
+
+/// Drives a connection to its end, and asks it to come to one once `ending` resolves.
+pub(crate) async fn drive<C>(connection: C, ending: impl Future<Output = ()>)
+where
+    C: GracefulConnection<Error: Display>,
+{
+    let graceful = GracefulShutdown::new();
+    let mut connection = Box::pin(graceful.watch(connection));
+    let result = tokio::select! {
+        biased;
+        result = &mut connection => result,
+        // The second waits until the first is no more.
+        () = ending => join(connection, graceful.shutdown()).await.0,
+    };
+    if let Err(e) = result {
+        debug!(error = %e, "connection ended");
+    }
+}

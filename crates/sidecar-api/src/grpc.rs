@@ -1,0 +1,241 @@
+//! The gRPC front: Dapr's service, and server reflection, over cleartext HTTP/2.
+//!
+//! [`serve`] serves connections; `calls` translates what they ask for; `status` makes a status of an error. Nothing here
+//! decides what a request means for the data: that is for `vocabulary`, and for the layers of the store.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Request, Response, StatusCode, Version, body::Incoming, header::CONTENT_TYPE,
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use sidecar_proto::{DESCRIPTORS, runtime::v1::dapr_server::DaprServer};
+use state::Outcome;
+use tonic::{Code, Status, body::Body};
+use tower_service::Service;
+
+use self::calls::Calls;
+use crate::{
+    ApiError, Front, Listener,
+    connections::{
+        self, Activity, Ending, PENDING_RESETS_MAX, Peer, STREAMS_MAX, Stream, Timed, drive,
+    },
+};
+
+mod calls;
+mod metadata;
+mod status;
+mod unserved;
+
+/// How often a client is asked whether it is still there, and how long it may take to say so. Source: Dapr's server.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// After which a connection without calls is asked to end. Source: Dapr's server.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// The path of Dapr's service, before the name of the call.
+const DAPR: &str = "/dapr.proto.runtime.v1.Dapr/";
+
+/// Serves connections from these listeners until `stop` resolves, then lets those that are busy finish for up to `grace`.
+/// Returns whether they did.
+pub async fn serve(
+    front: Arc<Front>,
+    listeners: Vec<Listener>,
+    stop: impl Future<Output = ()>,
+    grace: Duration,
+) -> bool {
+    connections::serve(front, listeners, stop, grace, talk).await
+}
+
+async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {
+    let limits = &front.limits;
+    // HTTP/1.1 is understood only to say that it is the wrong port.
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().header_read_timeout(None).max_headers(limits.headers_max);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .max_header_list_size(limits.head_bytes_max as u32)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    let activity = Arc::new(Activity::default());
+    let timed = Timed::new(stream, activity.clone(), limits);
+    let until = {
+        let activity = activity.clone();
+        async move {
+            tokio::select! {
+                () = ending.begins() => {}
+                () = activity.idle_for(IDLE_TIMEOUT) => {}
+            }
+        }
+    };
+    let dapr = DaprServer::new(Calls(front.clone()))
+        .max_decoding_message_size(limits.body_bytes_max)
+        .max_encoding_message_size(limits.body_bytes_max);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (front, peer, dapr) = (front.clone(), peer.clone(), dapr.clone());
+        let busy = activity.busy();
+        async move {
+            let response = respond(&front, &peer, dapr, request).await;
+            drop(busy);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    drive(builder.serve_connection(TokioIo::new(timed), service).into_owned(), until).await;
+}
+
+/// Answers one call, whatever happens: a panic in here must not cost others their connection.
+async fn respond(
+    front: &Front,
+    peer: &Peer,
+    dapr: DaprServer<Calls>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    if let Some(refusal) = refuse_other_protocols(&request) {
+        return refusal;
+    }
+    let answered = AssertUnwindSafe(answer(front, peer, dapr, request)).catch_unwind().await;
+    let response = answered.unwrap_or_else(|_| {
+        front.sidecar.panicked();
+        Err(ApiError::internal())
+    });
+    response.unwrap_or_else(|e| Status::from(&e).into_http())
+}
+
+async fn answer(
+    front: &Front,
+    peer: &Peer,
+    mut dapr: DaprServer<Calls>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, ApiError> {
+    let headers = request.headers();
+    front.protection.admit_page(headers)?;
+    front.protection.authenticate(peer, headers).await?;
+    let path = request.uri().path();
+    let Some(call) = path.strip_prefix(DAPR) else {
+        return match REFLECTION.iter().find(|(prefix, _)| path.starts_with(prefix)) {
+            Some((_, reflect)) => Ok(reflect(request).await),
+            None => Err(unserved::service(path)),
+        };
+    };
+    let call = call.to_owned();
+    if let Some(refusal) = unserved::call(&call) {
+        return Err(refusal);
+    }
+    let time = client_timeout(headers)
+        .map_or(front.limits.call_timeout, |it| it.min(front.limits.call_timeout));
+    match tokio::time::timeout(time, dapr.call(request)).await {
+        Ok(Ok(response)) => Ok(response_of_ours(response)),
+        Ok(Err(never)) => match never {},
+        Err(_) => Err(too_late(&call, time)),
+    }
+}
+
+/// Turns a refusal by the library, which knows no outcomes, into one of ours. All that it refuses is a message that it
+/// cannot read: no call was made yet.
+fn response_of_ours(response: Response<Body>) -> Response<Body> {
+    let Some(status) = Status::from_header_map(response.headers()) else { return response };
+    if status.code() == Code::Ok || !status.details().is_empty() {
+        return response;
+    }
+    let message = status.message();
+    let error = match status.code() {
+        Code::OutOfRange => ApiError::too_large(format!("the message is too large: {message}"))
+            .hint("send less at once, or raise the limit with --max-body-size"),
+        Code::Internal => ApiError::malformed(format!("the message cannot be read: {message}"))
+            .hint("send one message as the .proto files have it"),
+        other => ApiError::malformed(message).over_grpc(other),
+    };
+    Status::from(&error).into_http()
+}
+
+fn too_late(call: &str, time: Duration) -> ApiError {
+    let message = format!("{call} was not answered within {time:?}");
+    let error = ApiError::new(StatusCode::REQUEST_TIMEOUT, "ERR_DEADLINE_EXCEEDED", message);
+    if calls::is_read(call) {
+        return error;
+    }
+    ApiError { outcome: Outcome::Unknown, ..error }
+        .hint("read the state back before trying again: it may have been applied")
+}
+
+/// How long the client waits. Source: gRPC over HTTP/2, `grpc-timeout`: up to eight digits and a unit.
+fn client_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if number.len() > 8 {
+        return None;
+    }
+    let number: u64 = number.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+/// An answer to whoever speaks no gRPC, in HTTP.
+fn refuse_other_protocols(request: &Request<impl hyper::body::Body>) -> Option<Response<Body>> {
+    let kind = request.headers().get(CONTENT_TYPE).map(|it| it.as_bytes()).unwrap_or_default();
+    if request.version() == Version::HTTP_2 && kind.starts_with(b"application/grpc") {
+        return None;
+    }
+    let message = "this port is for gRPC, over HTTP/2";
+    let error = ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "ERR_NOT_GRPC", message)
+        .hint("the HTTP API has another port: see --dapr-http-port");
+    let mut response = Response::new(Body::new(Full::new(Bytes::from(error.body()))));
+    *response.status_mut() = error.status;
+    let json = hyper::header::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    Some(response)
+}
+
+type Answering = Box<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
+
+/// Server reflection, in the version that is current and in the one that many clients still ask for.
+static REFLECTION: LazyLock<[(&str, Answering); 2]> = LazyLock::new(|| {
+    let describe = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+    };
+    let complete = "what is generated is complete";
+    [
+        ("/grpc.reflection.v1.ServerReflection/", erased(describe().build_v1().expect(complete))),
+        (
+            "/grpc.reflection.v1alpha.ServerReflection/",
+            erased(describe().build_v1alpha().expect(complete)),
+        ),
+    ]
+});
+
+fn erased<S>(service: S) -> Answering
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    Box::new(move |request| {
+        let answering = service.clone().call(request);
+        async move { answering.await.unwrap_or_else(|never| match never {}) }.boxed()
+    })
+}
