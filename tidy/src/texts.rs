@@ -87,7 +87,8 @@ fn collect(folder: &Path, extension: &str, found: &mut Vec<(PathBuf, String)>) -
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let generated = name.starts_with('.') || matches!(&*name, "target" | "generated" | "node_modules" | "__pycache__");
+        let generated = name.starts_with('.')
+            || matches!(&*name, "target" | "generated" | "node_modules" | "__pycache__");
         if path.is_dir() && !generated {
             collect(&path, extension, found)?;
         } else if path.extension().is_some_and(|it| it == extension) {

@@ -8,7 +8,9 @@ use std::{
 use bytes::Bytes;
 use hyper::StatusCode;
 use serde::de::IgnoredAny;
-use state::{Change, Consistency, ETag, Format, Key, KeyError, Metadata, Precondition, Ttl, Write};
+use state::{
+    Change, Consistency, ETag, Format, Key, KeyError, Metadata, Precondition, Read, Ttl, Write,
+};
 use tonic::Code;
 
 use crate::{ApiError, StoreHandle};
@@ -44,7 +46,7 @@ pub(crate) struct Options<'a> {
     pub(crate) consistency: Option<Cow<'a, str>>,
 }
 
-/// A request to change one key, in the words of the application.
+/// A request about one key, in the words of the application.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wish<'a> {
     pub(crate) key: &'a str,
@@ -130,8 +132,17 @@ impl Wish<'_> {
         Ok(self.delete_or_put(store)?.0)
     }
 
+    /// The same, to read: an ETag and a time to live mean nothing then, but have to be well-formed.
+    pub(crate) fn read(mut self, store: &StoreHandle) -> Result<Read, ApiError> {
+        self.options.check()?;
+        let (key, consistency) = (store.key(self.key)?, self.options.consistency()?);
+        take_ttl(&mut self.metadata)?;
+        Ok(Read { key, consistency, metadata: self.metadata })
+    }
+
     /// A delete, and the time to live that it would have as a put.
     fn delete_or_put(mut self, store: &StoreHandle) -> Result<(Write, Ttl), ApiError> {
+        self.options.check()?;
         let write = Write::delete(store.key(self.key)?).when(self.options.precondition(self.etag)?);
         let ttl = take_ttl(&mut self.metadata)?;
         let consistency = self.options.consistency()?;

@@ -10,6 +10,7 @@ use state::{Result, Store};
 use state_layers::{Plan, stack};
 use tokio::{net::TcpListener, task::JoinHandle};
 
+pub(crate) mod calls;
 pub(crate) mod connection;
 
 pub(crate) use connection::Connection;

@@ -41,14 +41,13 @@ impl Dapr for Calls {
     async fn get_state(&self, request: Request<GetStateRequest>) -> Answer<GetStateResponse> {
         let it = request.into_inner();
         let store = self.store(&it.store_name)?;
-        let mut metadata = of_request(it.metadata)?;
-        vocabulary::take_ttl(&mut metadata)?;
         let options = Options { consistency: Some(consistency(it.consistency)), concurrency: None };
-        let consistency = options.consistency()?;
-        let read = Read { key: store.key(&it.key)?, consistency, metadata };
-        let answer = store.get(&read).await?.map_or_else(GetStateResponse::default, |it| {
-            GetStateResponse { etag: etag(&it), metadata: expiry(&it), data: it.value }
-        });
+        let metadata = of_request(it.metadata)?;
+        let wish = Wish { key: &it.key, etag: "", options, metadata };
+        let answer =
+            store.get(&wish.read(&store)?).await?.map_or_else(GetStateResponse::default, |it| {
+                GetStateResponse { etag: etag(&it), metadata: expiry(&it), data: it.value }
+            });
         self.within_limit(answer)
     }
 
@@ -59,12 +58,9 @@ impl Dapr for Calls {
         let it = request.into_inner();
         let store = self.store(&it.store_name)?;
         vocabulary::check_len(it.keys.len())?;
-        let mut metadata = of_request(it.metadata)?;
-        vocabulary::take_ttl(&mut metadata)?;
-        let consistency = Options::default().consistency()?;
-        let read = |key: &String| {
-            Ok(Read { key: store.key(key)?, consistency, metadata: metadata.clone() })
-        };
+        let metadata = of_request(it.metadata)?;
+        let read =
+            |key: &String| Wish { key, metadata: metadata.clone(), ..Wish::default() }.read(&store);
         let reads: Vec<Read> = it.keys.iter().map(read).collect::<Result<_, ApiError>>()?;
         let answers = if reads.is_empty() { Vec::new() } else { store.get_many(&reads).await };
         let items = it.keys.into_iter().zip(answers).map(|(key, it)| found(key, it)).collect();

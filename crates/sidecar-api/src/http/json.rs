@@ -119,6 +119,13 @@ pub(super) struct Shared<'a> {
     pub(super) metadata: Metadata,
 }
 
+impl<'a> Shared<'a> {
+    /// A request about one key and nothing else.
+    pub(super) fn wish(self, key: &'a str, etag: &'a str) -> Wish<'a> {
+        Wish { key, etag, options: self.options, metadata: self.metadata }
+    }
+}
+
 impl Item<'_> {
     pub(super) fn put(self, shared: &Shared<'_>, store: &StoreHandle) -> Result<Write, ApiError> {
         // A copy of the exact size: a slice would keep the connection's whole buffer alive.

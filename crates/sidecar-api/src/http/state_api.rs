@@ -18,7 +18,7 @@ use super::{
 use crate::{
     ApiError, Front,
     error::with_causes,
-    vocabulary::{self, Operation, Options},
+    vocabulary::{self, Operation, Options, Wish},
 };
 
 const METADATA_TTL: HeaderName = HeaderName::from_static("metadata.ttlexpiretime");
@@ -28,14 +28,8 @@ const REPRESENTATION: &str = "return=representation";
 
 pub(super) async fn get(front: &Front, store: &str, key: &str, parts: &Parts) -> Reply {
     let store = front.sidecar.service.store(store)?;
-    let mut shared = shared(parts)?;
-    vocabulary::take_ttl(&mut shared.metadata)?;
-    let read = Read {
-        key: store.key(key)?,
-        consistency: shared.options.consistency()?,
-        metadata: shared.metadata,
-    };
-    let Some(item) = store.get(&read).await? else {
+    let wish = shared(parts)?.wish(key, "");
+    let Some(item) = store.get(&wish.read(&store)?).await? else {
         return Ok(reply::empty(StatusCode::NO_CONTENT));
     };
     let mut response = reply::json(StatusCode::OK, item.value);
@@ -53,16 +47,10 @@ pub(super) async fn get(front: &Front, store: &str, key: &str, parts: &Parts) ->
 
 pub(super) async fn delete(front: &Front, store: &str, key: &str, parts: &Parts) -> Reply {
     let store = front.sidecar.service.store(store)?;
-    let mut shared = shared(parts)?;
-    vocabulary::take_ttl(&mut shared.metadata)?;
+    let shared = shared(parts)?;
     refuse_condition(&parts.headers, &IF_NONE_MATCH, "a delete takes If-Match only")?;
     let etag = if_match(&parts.headers)?.unwrap_or_default();
-    let write = Write {
-        consistency: shared.options.consistency()?,
-        precondition: shared.options.precondition(etag)?,
-        ..Write::delete(store.key(key)?)
-    };
-    store.delete(&Write { metadata: shared.metadata, ..write }).await?;
+    store.delete(&shared.wish(key, etag).delete(&store)?).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
@@ -106,8 +94,7 @@ pub(super) async fn get_many(
     body: &mut impl Content,
 ) -> Reply {
     let store = front.sidecar.service.store(store)?;
-    let shared = shared(parts)?;
-    let consistency = shared.options.consistency()?;
+    let Shared { options, metadata: in_query } = shared(parts)?;
     let body = body::read(body, &front.limits).await?;
     let body: GetMany<'_> = json::parse(&body).map_err(|e| {
         ApiError::malformed(format!("failed deserializing HTTP body: {e}"))
@@ -116,12 +103,11 @@ pub(super) async fn get_many(
     let keys = body.keys.unwrap_or_default();
     vocabulary::check_len(keys.len)?;
     let mut metadata = body.metadata.unwrap_or_default().0;
-    metadata.extend(shared.metadata);
-    vocabulary::take_ttl(&mut metadata)?;
+    metadata.extend(in_query);
     vocabulary::check_shared(&metadata)?;
     let read = |it: &json::Text<'_>| {
-        let key = store.key(&it.0)?;
-        Ok(Read { key, consistency, metadata: metadata.clone() })
+        Wish { key: &it.0, etag: "", options: options.clone(), metadata: metadata.clone() }
+            .read(&store)
     };
     let reads: Vec<Read> = keys.kept.iter().map(read).collect::<Result<_, ApiError>>()?;
     let answers = if reads.is_empty() { Vec::new() } else { store.get_many(&reads).await };

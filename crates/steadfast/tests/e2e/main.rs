@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics when something is not as it should be")]
 
+mod access;
 mod crash;
 #[cfg(feature = "postgresql")]
 mod postgresql;
