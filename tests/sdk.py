@@ -1,0 +1,227 @@
+"""Runs the suites of Dapr's SDKs against Steadfast: programs that use the published SDKs as their users do.
+
+    python3 tests/sdk.py --steadfast target/release/steadfast [--language go] [--store redis]
+
+Languages whose tools are not on this machine are skipped, and it says so. Exits with 1 at the first case that fails.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SUITES = ROOT / "tests" / "sdk"
+BUILT = ROOT / "target" / "sdk"
+
+CASES = (
+    "start-up wait",
+    "save and get",
+    "get with etag",
+    "absent key",
+    "binary values",
+    "bulk save and get",
+    "delete",
+    "delete with etag",
+    "transaction",
+    "ttl",
+    "first write",
+    "strong options",
+    "metadata",
+    "token",
+)
+
+# Far more than a build, which downloads, or a suite takes.
+BUILD_SECONDS = 900
+SUITE_SECONDS = 180
+
+# How many suites run at the same time.
+AT_ONCE = 6
+
+# A token of the test's own, as an operator would set one: whoever does not know it is refused.
+TOKEN = "a-token-of-the-test"
+
+
+@dataclass
+class Suite:
+    name: str
+    tools: list
+    build: callable
+    command: list
+    # What the SDK cannot do.
+    lacks: set = field(default_factory=set)
+
+    @property
+    def language(self):
+        return self.name.split()[0]
+
+
+def main():
+    arguments = parse()
+    steadfast = Path(arguments.steadfast).resolve()
+    if not steadfast.is_file():
+        sys.exit(f"{steadfast} is not there: build it, or name another with --steadfast")
+    started = time.monotonic()
+    chosen = [it for it in suites() if not arguments.language or it.language in arguments.language]
+    built = {}
+    for suite in chosen:
+        if suite.language not in built:
+            built[suite.language] = prepare(suite)
+    stores = arguments.store or ["sqlite", "redis"]
+    # Side by side: most of their time is waiting.
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        runs = [pool.submit(run, it, store, steadfast) for it in chosen if built[it.language] for store in stores]
+        for it in as_completed(runs):
+            print(it.result(), flush=True)
+    print(f"The suites of the SDKs pass ({time.monotonic() - started:.0f} s).")
+
+
+def prepare(suite):
+    """Builds a suite; `False` if this machine has no tools for it."""
+    missing = [it for it in suite.tools if not shutil.which(it)]
+    if missing:
+        print(f"skipped: no {missing[0]}", flush=True)
+        return False
+    start = time.monotonic()
+    suite.build()
+    print(f"---- {suite.language}: built in {time.monotonic() - start:.0f} s", flush=True)
+    return True
+
+
+def suites():
+    """Each SDK, and JavaScript's twice: it speaks HTTP as well as gRPC."""
+    python = BUILT / "python"
+    javascript = BUILT / "javascript"
+    java = BUILT / "java"
+    no_bytes = {"binary values"}
+    return [
+        Suite("python", ["python3"], build_python, [python / "bin" / "python", SUITES / "python" / "suite.py"]),
+        Suite(
+            "javascript over HTTP",
+            ["node", "npm"],
+            build_javascript,
+            ["node", javascript / "suite.js", "http"],
+            no_bytes,
+        ),
+        Suite(
+            "javascript over gRPC",
+            ["node", "npm"],
+            build_javascript,
+            ["node", javascript / "suite.js", "grpc"],
+            no_bytes,
+        ),
+        Suite("go", ["go"], build_go, [BUILT / "go" / "suite"]),
+        Suite("java", ["javac", "mvn"], build_java, ["java", "-cp", f"{java}/classes:{java}/libraries/*", "Suite"]),
+        Suite(
+            "rust",
+            ["cargo"],
+            build_rust,
+            [BUILT / "rust" / "debug" / "sdk-suite"],
+            {"delete with etag", "transaction"},
+        ),
+    ]
+
+
+def build_python():
+    folder = BUILT / "python"
+    if not (folder / "bin" / "python").exists():
+        build([sys.executable, "-m", "venv", folder])
+    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    build([*pip, "-r", SUITES / "python" / "requirements.txt"])
+
+
+def build_javascript():
+    folder = BUILT / "javascript"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json", "suite.js"):
+        shutil.copy(SUITES / "javascript" / name, folder)
+    build(["npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
+
+
+def build_go():
+    build(["go", "build", "-o", BUILT / "go" / "suite", "."], SUITES / "go")
+
+
+def build_java():
+    build(["mvn", "--quiet", "--batch-mode", f"-DoutputFolder={BUILT / 'java'}", "process-classes"], SUITES / "java")
+
+
+def build_rust():
+    manifest = SUITES / "rust" / "Cargo.toml"
+    build(["cargo", "build", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", BUILT / "rust"])
+
+
+def build(command, folder=ROOT):
+    done = subprocess.run(command, cwd=folder, timeout=BUILD_SECONDS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode != 0:
+        sys.exit(f"FAIL: {command} ended with {done.returncode}\n{done.stdout.decode(errors='replace')}")
+
+
+def run(suite, store, steadfast):
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="steadfast-sdk-") as folder, server(store, Path(folder)) as url:
+        command = [steadfast, "run", "--app-id", "sdk", "--dapr-http-port", "0", "--dapr-grpc-port", "0"]
+        command += ["--state-store", url, "--", *suite.command]
+        # A home of its own: `run` writes a component file there.
+        environment = {**os.environ, "DAPR_API_TOKEN": TOKEN, "HOME": folder}
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            timeout=SUITE_SECONDS,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    said = [it.split("== ", 2)[-1] for it in done.stdout.splitlines() if it.startswith("== APP")]
+    missing = [it for it in CASES if it not in suite.lacks and f"ok {it}" not in said]
+    if done.returncode != 0 or missing:
+        sys.exit(f"FAIL {suite.name} on {store}: exit code {done.returncode}, not done: {missing}\n{done.stdout}")
+    cases = len(CASES) - len(suite.lacks)
+    return f"PASS {suite.name} on {store}: {cases} cases ({time.monotonic() - start:.1f} s)"
+
+
+@contextlib.contextmanager
+def server(store, folder):
+    """The URL of a store, with its server if it has one."""
+    if store == "sqlite":
+        yield f"sqlite://{folder}/state.db"
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+    redis = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            if time.monotonic() > deadline or redis.poll() is not None:
+                sys.exit("FAIL: redis-server does not answer")
+            time.sleep(0.05)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        redis.terminate()
+        redis.wait()
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--steadfast", default=ROOT / "target" / "release" / "steadfast", metavar="PATH")
+    languages = ["python", "javascript", "go", "java", "rust"]
+    parser.add_argument("--language", action="append", choices=languages, help="only this one; may be repeated")
+    parser.add_argument("--store", action="append", choices=["sqlite", "redis"], help="only this one; may be repeated")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
