@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tools import (
+    build,
+    environment_of_python,
+    packages_of_node,
+    redis,
+    said_by_the_application,
+    skipped_for_lack_of,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 SUITES = ROOT / "tests" / "sdk"
@@ -39,8 +47,7 @@ CASES = (
     "token",
 )
 
-# Far more than a build, which downloads, or a suite takes.
-BUILD_SECONDS = 900
+# Far more than one takes.
 SUITE_SECONDS = 180
 
 # How many suites run at the same time.
@@ -86,9 +93,7 @@ def main():
 
 def prepare(suite):
     """Builds a suite; `False` if this machine has no tools for it."""
-    missing = [it for it in suite.tools if not shutil.which(it)]
-    if missing:
-        print(f"skipped: no {missing[0]}", flush=True)
+    if skipped_for_lack_of(suite.tools):
         return False
     start = time.monotonic()
     suite.build()
@@ -131,11 +136,8 @@ def suites():
 
 
 def build_python():
-    folder = BUILT / "python"
-    if not (folder / "bin" / "python").exists():
-        build([sys.executable, "-m", "venv", folder])
-    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    build([*pip, "-r", SUITES / "python" / "requirements.txt"])
+    BUILT.mkdir(parents=True, exist_ok=True)
+    environment_of_python(BUILT / "python", SUITES / "python" / "requirements.txt")
 
 
 def build_javascript():
@@ -143,7 +145,7 @@ def build_javascript():
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json", "suite.js"):
         shutil.copy(SUITES / "javascript" / name, folder)
-    build(["npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
+    packages_of_node(folder)
 
 
 def build_go():
@@ -156,13 +158,7 @@ def build_java():
 
 def build_rust():
     manifest = SUITES / "rust" / "Cargo.toml"
-    build(["cargo", "build", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", BUILT / "rust"])
-
-
-def build(command, folder=ROOT):
-    done = subprocess.run(command, cwd=folder, timeout=BUILD_SECONDS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if done.returncode != 0:
-        sys.exit(f"FAIL: {command} ended with {done.returncode}\n{done.stdout.decode(errors='replace')}")
+    build(["cargo", "build", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", BUILT / "rust"], ROOT)
 
 
 def run(suite, store, steadfast):
@@ -181,7 +177,7 @@ def run(suite, store, steadfast):
             stderr=subprocess.STDOUT,
             text=True,
         )
-    said = [it.split("== ", 2)[-1] for it in done.stdout.splitlines() if it.startswith("== APP")]
+    said = said_by_the_application(done.stdout)
     missing = [it for it in CASES if it not in suite.lacks and f"ok {it}" not in said]
     if done.returncode != 0 or missing:
         sys.exit(f"FAIL {suite.name} on {store}: exit code {done.returncode}, not done: {missing}\n{done.stdout}")
@@ -195,23 +191,8 @@ def server(store, folder):
     if store == "sqlite":
         yield f"sqlite://{folder}/state.db"
         return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    redis = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            if time.monotonic() > deadline or redis.poll() is not None:
-                sys.exit("FAIL: redis-server does not answer")
-            time.sleep(0.05)
+    with redis(folder) as port:
         yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        redis.terminate()
-        redis.wait()
 
 
 def parse():
