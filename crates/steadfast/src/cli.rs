@@ -117,8 +117,8 @@ pub(crate) struct VerifyArgs {
     #[arg(short = 'a', long, default_value = "steadfast-verify")]
     pub(crate) app_id: String,
 
-    /// A running sidecar to verify instead, ours or Dapr's, such as http://127.0.0.1:3500; give
-    /// one for each replica of one application
+    /// A running sidecar to verify instead, ours or Dapr's, such as http://127.0.0.1:3500 or
+    /// grpc://127.0.0.1:50001; give one for each replica of one application
     #[arg(long, value_name = "URL", conflicts_with_all = ["resources_path", "processes"])]
     pub(crate) endpoint: Vec<String>,
 

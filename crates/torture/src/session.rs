@@ -13,7 +13,6 @@ use std::{
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use futures::future::join_all;
-use sidecar_client::HttpStore;
 use sidecar_verify::{Plan, RealTime, Theme, Time, Workload};
 use state::{Key, Read, Store, Write};
 use state_checker::{History, Origin, Record, Reply, Report, Verdict, Violation};
@@ -103,8 +102,7 @@ impl Session {
         }
         let mut stores: Vec<Arc<dyn Store>> = Vec::new();
         for replica in &replicas {
-            let url = format!("http://{}", replica.link.address());
-            stores.push(Arc::new(HttpStore::connect(&url, STORE_NAME).await?));
+            stores.push(replica.client().await?);
         }
         let time: Arc<dyn Time> = Arc::new(RealTime::start());
         let workload = Workload::new(stores.clone(), time.clone(), self.plan(&*stores[0]));

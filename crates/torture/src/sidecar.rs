@@ -50,6 +50,7 @@ pub(crate) struct Sidecar {
 struct Log {
     lines: VecDeque<String>,
     port: Option<u16>,
+    grpc_port: Option<u16>,
     ready: bool,
     /// How many of its two outputs are still open.
     open: usize,
@@ -73,11 +74,12 @@ impl Plan {
     /// `steadfast serve` as the application `app` on any free port, with `folder` as its working
     /// folder and its home.
     pub(crate) fn serve(program: &Path, folder: &Path) -> Plan {
-        let arguments = "serve --app-id app --dapr-http-port 0 --dapr-listen-addresses 127.0.0.1";
+        let arguments = "serve --app-id app --dapr-http-port 0 --dapr-grpc-port 0 \
+                         --dapr-listen-addresses 127.0.0.1";
         Plan {
             program: program.to_owned(),
             folder: folder.to_owned(),
-            arguments: arguments.split(' ').map(OsString::from).collect(),
+            arguments: arguments.split_whitespace().map(OsString::from).collect(),
             wrapper: Vec::new(),
         }
     }
@@ -142,6 +144,11 @@ impl Sidecar {
     /// The port of its HTTP API; 0 before it is ready.
     pub(crate) fn port(&self) -> u16 {
         self.log.borrow().port.unwrap_or(0)
+    }
+
+    /// The port of its gRPC API; 0 before it is ready.
+    pub(crate) fn grpc_port(&self) -> u16 {
+        self.log.borrow().grpc_port.unwrap_or(0)
     }
 
     /// `kill -9`. What it was doing is not finished; see [`wait`](Sidecar::wait).
@@ -215,9 +222,10 @@ async fn read(output: impl AsyncRead + Unpin, log: Arc<watch::Sender<Log>>) {
 
 impl Log {
     fn add(&mut self, line: String) {
-        if let Some((_, port)) = line.rsplit_once("HTTP server is running on port ") {
-            self.port = port.trim().parse().ok();
-        }
+        let port_after =
+            |text| line.rsplit_once(text).and_then(|(_, port): (_, &str)| port.trim().parse().ok());
+        self.port = port_after("HTTP server is running on port ").or(self.port);
+        self.grpc_port = port_after("gRPC server is running on port ").or(self.grpc_port);
         self.ready |= line.contains("dapr initialized");
         if self.lines.len() == LOG_LINES_MAX {
             self.lines.pop_front();

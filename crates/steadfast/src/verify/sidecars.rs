@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use fastrand::Rng;
 use fault_proxy::{Direction, Fault, Proxy};
 use rustix::process::{Pid, Signal, kill_process_group};
-use sidecar_client::{HttpStore, Protocol};
+use sidecar_client::{GrpcStore, HttpStore, Protocol};
 use sidecar_verify::{KILL, Target};
 use state::Store;
 use state_stores::Driver;
@@ -86,7 +86,8 @@ impl Sidecars {
             hook: args.hook.clone(),
         };
         for url in &args.endpoint {
-            all.connect(url.clone(), resolve(url).await?, &args.store).await?;
+            let (wire, address) = resolve(url).await?;
+            all.connect(url.clone(), wire, address, &args.store).await?;
         }
         if !args.endpoint.is_empty() {
             return Ok(all);
@@ -95,7 +96,8 @@ impl Sidecars {
         for number in 1..=args.processes {
             let child = Child::start(args).await?;
             let address = SocketAddr::from(([127, 0, 0, 1], child.port()));
-            let connected = all.connect(format!("sidecar {number}"), address, &args.store).await;
+            let name = format!("sidecar {number}");
+            let connected = all.connect(name, Wire::Http, address, &args.store).await;
             connected.map_err(|e| match child.errors() {
                 [] => e,
                 errors => e.context(errors.join("\n")),
@@ -121,12 +123,26 @@ impl Sidecars {
         }
     }
 
-    async fn connect(&mut self, name: String, address: SocketAddr, store: &str) -> Result<()> {
+    async fn connect(
+        &mut self,
+        name: String,
+        wire: Wire,
+        address: SocketAddr,
+        store: &str,
+    ) -> Result<()> {
         let proxy = Proxy::start(address).await.context("cannot start a proxy")?;
         let base = format!("http://{}", proxy.address());
         let token = std::env::var("DAPR_API_TOKEN").ok().filter(|it| !it.is_empty());
-        let store = HttpStore::connect_over(Protocol::Http1, &base, store, token.as_deref()).await;
-        self.stores.push(Arc::new(store.with_context(|| format!("cannot use {name}"))?));
+        let token = token.as_deref();
+        let connected: state::Result<Arc<dyn Store>> = match wire {
+            Wire::Http => HttpStore::connect_over(Protocol::Http1, &base, store, token)
+                .await
+                .map(|it| Arc::new(it) as Arc<dyn Store>),
+            Wire::Grpc => GrpcStore::connect(&base, store, token)
+                .await
+                .map(|it| Arc::new(it) as Arc<dyn Store>),
+        };
+        self.stores.push(connected.with_context(|| format!("cannot use {name}"))?);
         self.names.push(name);
         self.proxies.push(proxy);
         Ok(())
@@ -258,24 +274,40 @@ fn driver(args: &VerifyArgs) -> Result<&'static Driver> {
     opening::driver(component).map_err(anyhow::Error::msg)
 }
 
+/// What an endpoint is spoken to in.
+#[derive(Clone, Copy, Debug)]
+enum Wire {
+    Http,
+    Grpc,
+}
+
 /// The address of an endpoint.
-async fn resolve(url: &str) -> Result<SocketAddr> {
-    let rest = match url.split_once("://") {
-        Some(("http", rest)) => rest,
-        Some((scheme, _)) => bail!("--endpoint {url}: {scheme} is not supported, only http"),
-        None => bail!("--endpoint {url}: write it as http://host:port"),
+async fn resolve(url: &str) -> Result<(Wire, SocketAddr)> {
+    let (wire, rest) = match url.split_once("://") {
+        Some(("http", rest)) => (Wire::Http, rest),
+        Some(("grpc", rest)) => (Wire::Grpc, rest),
+        Some((scheme, _)) => {
+            bail!("--endpoint {url}: {scheme} is not supported, only http and grpc")
+        }
+        None => bail!("--endpoint {url}: write it as http://host:port or grpc://host:port"),
     };
     let host = rest.trim_end_matches('/');
     if host.contains('/') {
-        bail!("--endpoint {url}: there is a path after the port; write http://host:port");
+        bail!("--endpoint {url}: there is a path after the port; write scheme://host:port");
     }
+    let usual = match wire {
+        Wire::Http => 80,
+        Wire::Grpc => 50001,
+    };
     let host = if host.rsplit(']').next().unwrap_or(host).contains(':') {
         host.to_owned()
     } else {
-        format!("{host}:80")
+        format!("{host}:{usual}")
     };
     let mut addresses = tokio::net::lookup_host(&host)
         .await
         .with_context(|| format!("--endpoint {url}: cannot find {host}"))?;
-    addresses.next().with_context(|| format!("--endpoint {url}: {host} has no address"))
+    let first = addresses.next();
+    let address = first.with_context(|| format!("--endpoint {url}: {host} has no address"))?;
+    Ok((wire, address))
 }

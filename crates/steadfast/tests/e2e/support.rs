@@ -96,6 +96,13 @@ impl Steadfast {
     }
 
     /// Sends a signal to this process alone.
+    /// The port of its gRPC API, which it has told by the time it has told that of HTTP.
+    pub(crate) fn grpc_port(&self) -> u16 {
+        let told =
+            self.seen.iter().find_map(|it| it.split("gRPC server is running on port ").nth(1));
+        told.unwrap().trim().parse().unwrap()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());

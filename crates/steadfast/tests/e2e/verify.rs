@@ -108,8 +108,9 @@ fn a_sidecar_that_acknowledges_what_it_refused_is_found_out() {
 fn two_sidecars_of_one_application_are_verified_where_they_run() {
     let folder = TempDir::new().unwrap();
     let start = || Steadfast::serve(folder.path(), &["--state-store", "sqlite://state.db"]);
-    let ((_one, first), (_other, second)) = (start(), start());
-    let endpoints = [first, second].map(|port| format!("http://127.0.0.1:{port}"));
+    let ((one, _), (_other, second)) = (start(), start());
+    let grpc = one.grpc_port();
+    let endpoints = [format!("grpc://127.0.0.1:{grpc}"), format!("http://127.0.0.1:{second}")];
     let arguments = [
         "verify",
         "--endpoint",
@@ -134,7 +135,8 @@ fn a_wrong_configuration_is_told_from_a_verdict() {
         (&["verify", "--store", "other"][..], "there is no state store other"),
         (&["verify", "--require", "speed"], "first-write, strong"),
         (&["verify", "--endpoint", "localhost"], "http://host:port"),
-        (&["verify", "--endpoint", "grpc://127.0.0.1:1"], "not supported"),
+        (&["verify", "--endpoint", "https://127.0.0.1:1"], "not supported"),
+        (&["verify", "--endpoint", "grpc://127.0.0.1:1"], "cannot use grpc://127.0.0.1:1"),
         (&["verify", "--resources-path", "nowhere"], "nowhere"),
         (&["verify", "--html", "no/such/folder.html"], "cannot write"),
         (&["verify", "--replay", "nowhere.jsonl"], "cannot read"),

@@ -11,6 +11,7 @@ use std::{
 use anyhow::Result;
 use fastrand::Rng;
 use fault_proxy::{Fault, Proxy};
+use sidecar_client::{GrpcStore, HttpStore};
 use sidecar_verify::{Theme, Workload};
 use state::Store;
 use tokio::time::sleep;
@@ -27,7 +28,15 @@ use crate::{
 pub(super) struct Replica {
     plan: sidecar::Plan,
     sidecar: Sidecar,
+    wire: Wire,
     pub(super) link: Proxy,
+}
+
+/// What clients speak to a sidecar.
+#[derive(Clone, Copy, Debug)]
+enum Wire {
+    Http,
+    Grpc,
 }
 
 pub(super) struct Stage<'a> {
@@ -72,12 +81,25 @@ impl Replica {
             .argument(components)
             .under(store.wrapper(number));
         let sidecar = Sidecar::start(&plan).await?;
-        let port = sidecar.port();
+        // Every second one over gRPC: whatever the wire, they have one state.
+        let (wire, port, flag) = match number % 2 {
+            0 => (Wire::Http, sidecar.port(), "--dapr-http-port"),
+            _ => (Wire::Grpc, sidecar.grpc_port(), "--dapr-grpc-port"),
+        };
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let link = Proxy::start_with_seed(address, session.seed).await?;
         // From now on it has to be where its clients look for it.
-        let plan = plan.argument("--dapr-http-port").argument(port.to_string());
-        Ok(Replica { plan, sidecar, link })
+        let plan = plan.argument(flag).argument(port.to_string());
+        Ok(Replica { plan, sidecar, wire, link })
+    }
+
+    /// A client of it.
+    pub(super) async fn client(&self) -> Result<Arc<dyn Store>> {
+        let url = format!("http://{}", self.link.address());
+        Ok(match self.wire {
+            Wire::Http => Arc::new(HttpStore::connect(&url, STORE_NAME).await?),
+            Wire::Grpc => Arc::new(GrpcStore::connect(&url, STORE_NAME, None).await?),
+        })
     }
 }
 
