@@ -60,6 +60,15 @@ Examples:
   cargo bench-sidecar http
   cargo bench-sidecar http --rounds 9 --requests 200000")]
     Http(contest::Args),
+    /// The same over gRPC, next to a bare tonic echo
+    ///
+    /// Eight clients share a connection, and each has one call at a time. The echo is tonic's codec on
+    /// hyper's HTTP/2 and nothing else: no router, no layers, the same messages.
+    #[command(after_help = "\
+Examples:
+  cargo bench-sidecar grpc
+  cargo bench-sidecar grpc --rounds 9 --requests 200000")]
+    Grpc(contest::Args),
     /// Durable writes per second, next to what the disk can do
     ///
     /// Four contenders, in turn, several rounds of each, on files of one folder:

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    client::Wire,
     load::{CONNECTIONS, Clients, Extent, Outcome, Requests},
     process::Process,
     server::Server,
@@ -18,7 +19,7 @@ pub(crate) struct Args {
     /// How many rounds there are
     #[arg(long, default_value = "7", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) rounds: u16,
-    /// How many connections there are
+    /// How many clients there are, each with one request at a time
     #[arg(long, default_value_t = CONNECTIONS as u16, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) connections: u16,
 }
@@ -59,8 +60,12 @@ pub(crate) struct Kind {
 }
 
 impl Contender {
-    pub(crate) async fn connect(server: &Server, connections: u16) -> anyhow::Result<Contender> {
-        let clients = Clients::connect(server.address, connections.into()).await?;
+    pub(crate) async fn connect(
+        wire: Wire,
+        server: &Server,
+        connections: u16,
+    ) -> anyhow::Result<Contender> {
+        let clients = Clients::connect(wire, server.address, connections.into()).await?;
         Ok(Contender { server: server.process(), database: None, clients })
     }
 
@@ -135,7 +140,7 @@ impl Kind {
         echo: &mut Contender,
         sidecar: &mut Contender,
     ) -> anyhow::Result<()> {
-        let extent = Extent::Requests(self.requests.bytes.len());
+        let extent = Extent::Requests(self.requests.all.len());
         echo.clients.run(&self.requests, extent).await?;
         sidecar.clients.run(&self.requests, extent).await?;
         Ok(())

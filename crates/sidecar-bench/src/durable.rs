@@ -17,6 +17,7 @@ use tokio::{runtime::Runtime, task::JoinSet};
 
 use self::log::Log;
 use crate::{
+    client::Wire,
     load::{self, CONNECTIONS, Clients, Extent, Outcome, Turns},
     report::{Goal, Report, Row},
     server::Server,
@@ -81,11 +82,13 @@ pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
     let log = log_operation(&data)?;
     let store = runtime.block_on(store_operation(&data))?;
     let url = setup::sqlite_url(&data, "sidecar.db");
-    let server = load::block_on(Server::start(setup.sidecar(&url)?, "--dapr-http-port"))?;
+    let server =
+        load::block_on(Server::start(Wire::Http, setup.sidecar(&url)?, "--dapr-http-port"))?;
     let saves = traffic::saves(STRONG);
     let http = |extent| {
         load::block_on(async {
-            let mut clients = Clients::connect(server.address, args.writers.into()).await?;
+            let mut clients =
+                Clients::connect(Wire::Http, server.address, args.writers.into()).await?;
             clients.run(&saves, extent).await
         })
     };

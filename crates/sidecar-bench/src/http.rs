@@ -1,6 +1,7 @@
-//! `http`: CPU time per request, next to a bare echo of the same bytes.
+//! `http` and `grpc`: CPU time per request, next to a bare echo of the same bytes.
 
 use crate::{
+    client::Wire,
     contest::{Args, Contender, Cost, Kind},
     echo,
     load::{self, CONNECTIONS},
@@ -18,25 +19,38 @@ const RATIO_GOAL: f64 = 1.35;
 /// As long as those of the in-memory store.
 const VERSION: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
 
-pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
+pub(crate) fn run(wire: Wire, args: &Args, setup: &Setup) -> anyhow::Result<Report> {
+    let port_flag = match wire {
+        Wire::Http => "--dapr-http-port",
+        Wire::Grpc => "--dapr-grpc-port",
+    };
     load::block_on(async {
-        let echo = Server::start(echo::command(VERSION)?, "--port").await?;
-        let sidecar = Server::start(setup.sidecar("memory")?, "--dapr-http-port").await?;
-        let kinds = compare(args, &echo, &sidecar).await?;
+        let echo = Server::start(wire, echo::command(wire, VERSION)?, "--port").await?;
+        let sidecar = Server::start(wire, setup.sidecar("memory")?, port_flag).await?;
+        let kinds = compare(wire, args, &echo, &sidecar).await?;
         sidecar.stop()?;
-        Ok(report(args, &kinds))
+        Ok(report(wire, args, &kinds))
     })
 }
 
-async fn compare(args: &Args, echo: &Server, sidecar: &Server) -> anyhow::Result<[Kind; 2]> {
-    let mut echo = Contender::connect(echo, args.connections).await?;
-    let mut sidecar = Contender::connect(sidecar, args.connections).await?;
-    let mut kinds = [Kind::new("save", traffic::saves("")), Kind::new("get", traffic::gets())];
+async fn compare(
+    wire: Wire,
+    args: &Args,
+    echo: &Server,
+    sidecar: &Server,
+) -> anyhow::Result<[Kind; 2]> {
+    let mut echo = Contender::connect(wire, echo, args.connections).await?;
+    let mut sidecar = Contender::connect(wire, sidecar, args.connections).await?;
+    let (saves, gets) = match wire {
+        Wire::Http => (traffic::saves(""), traffic::gets()),
+        Wire::Grpc => (traffic::grpc_saves(), traffic::grpc_gets()),
+    };
+    let mut kinds = [Kind::new("save", saves), Kind::new("get", gets)];
     for kind in &kinds {
         kind.warm_up(&mut echo, &mut sidecar).await?;
     }
     for round in 1..=args.rounds {
-        eprintln!("http: round {round} of {}", args.rounds);
+        eprintln!("{}: round {round} of {}", name(wire), args.rounds);
         for kind in &mut kinds {
             kind.measure(&mut echo, &mut sidecar, args.extent()).await?;
         }
@@ -44,7 +58,14 @@ async fn compare(args: &Args, echo: &Server, sidecar: &Server) -> anyhow::Result
     Ok(kinds)
 }
 
-fn report(args: &Args, kinds: &[Kind]) -> Report {
+fn name(wire: Wire) -> &'static str {
+    match wire {
+        Wire::Http => "http",
+        Wire::Grpc => "grpc",
+    }
+}
+
+fn report(wire: Wire, args: &Args, kinds: &[Kind]) -> Report {
     let (mut rows, mut goals) = (Vec::new(), Vec::new());
     for kind in kinds {
         let Kind { name, echo, sidecar, .. } = kind;
@@ -54,9 +75,9 @@ fn report(args: &Args, kinds: &[Kind]) -> Report {
         goals.push(Goal::at_most(what, RATIO_GOAL, kind.cpu_ratio()));
     }
     Report {
-        command: "http",
+        command: name(wire),
         setting: format!(
-            "{} rounds of {} requests, {KEYS} keys of {VALUE_LEN} bytes, {} connections; {} \
+            "{} rounds of {} requests, {KEYS} keys of {VALUE_LEN} bytes, {} clients; {} \
              workers on {} cores",
             args.rounds,
             args.requests,

@@ -7,11 +7,10 @@ use std::{
 };
 
 use anyhow::bail;
-use bytes::Bytes;
-use futures::future::{join_all, try_join_all};
+use futures::future::join_all;
 
 use crate::{
-    client::{Connection, Good},
+    client::{Client, Good, Request, Wire},
     statistics::Latencies,
 };
 
@@ -20,7 +19,7 @@ pub(crate) const CONNECTIONS: usize = 64;
 
 /// Connections that are open, for any number of loads.
 #[derive(Debug)]
-pub(crate) struct Clients(Vec<Connection>);
+pub(crate) struct Clients(Vec<Client>);
 
 /// When a load ends.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +31,7 @@ pub(crate) enum Extent {
 /// Requests that can be sent again and again.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    pub(crate) bytes: Vec<Bytes>,
+    pub(crate) all: Vec<Request>,
     /// How many keys each of them reads or writes.
     pub(crate) keys_each: usize,
     pub(crate) good: Good,
@@ -54,9 +53,12 @@ pub(crate) struct Turns {
 }
 
 impl Clients {
-    pub(crate) async fn connect(address: SocketAddr, len: usize) -> anyhow::Result<Clients> {
-        let connections = (0..len).map(|_| Connection::open(address));
-        Ok(Clients(try_join_all(connections).await?))
+    pub(crate) async fn connect(
+        wire: Wire,
+        address: SocketAddr,
+        len: usize,
+    ) -> anyhow::Result<Clients> {
+        Ok(Clients(Client::connect(wire, address, len).await?))
     }
 
     /// Sends `requests` in their order, again and again, until the extent is reached.
@@ -71,30 +73,30 @@ impl Clients {
     ) -> anyhow::Result<Outcome> {
         let started = Instant::now();
         let turns = Turns::new(extent, started);
-        let clients = self.0.iter_mut().map(|it| client(it, requests, &turns));
+        let clients = self.0.iter_mut().map(|it| run_one(it, requests, &turns));
         let clients = join_all(clients).await;
         let elapsed = started.elapsed();
         let mut failures = clients.iter().filter_map(|(_, failure)| failure.as_ref());
         if let Some(first) = failures.next() {
             let count = 1 + failures.count();
-            bail!("{count} of {} connections failed; the first: {first:#}", self.0.len());
+            bail!("{count} of {} clients failed; the first: {first:#}", self.0.len());
         }
         let latencies = clients.into_iter().flat_map(|(latencies, _)| latencies).collect();
         Ok(Outcome { elapsed, latencies })
     }
 }
 
-/// What one connection does. A failure ends it: what follows on it would mean nothing.
-async fn client(
-    connection: &mut Connection,
+/// What one client does. A failure ends it: what follows on it would mean nothing.
+async fn run_one(
+    client: &mut Client,
     requests: &Requests,
     turns: &Turns,
 ) -> (Vec<Duration>, Option<anyhow::Error>) {
     let mut latencies = Vec::new();
     while let Some(n) = turns.take() {
         let started = Instant::now();
-        let request = &requests.bytes[n % requests.bytes.len()];
-        if let Err(e) = connection.exchange(request, requests.good).await {
+        let request = &requests.all[n % requests.all.len()];
+        if let Err(e) = client.exchange(request, requests.good).await {
             return (latencies, Some(e));
         }
         latencies.push(started.elapsed());

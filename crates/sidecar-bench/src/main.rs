@@ -10,6 +10,7 @@ use clap::Parser;
 
 use crate::{
     cli::{Cli, Command},
+    client::Wire,
     report::Report,
 };
 
@@ -53,12 +54,14 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
     match command {
         Command::Start(args) => print(start::run(args, setup)),
         Command::Memory(args) => print(memory::run(args, setup)),
-        Command::Http(args) => print(http::run(args, setup)),
+        Command::Http(args) => print(http::run(Wire::Http, args, setup)),
+        Command::Grpc(args) => print(http::run(Wire::Grpc, args, setup)),
         Command::Durable(args) => print(durable::run(args, setup)),
         Command::Redis(args) => print(redis::run(args, setup)),
         Command::All => {
             let mut good = print(start::run(&start::Args::SHORT, setup))?;
-            good &= print(http::run(&http::SHORT, setup))?;
+            good &= print(http::run(Wire::Http, &http::SHORT, setup))?;
+            good &= print(http::run(Wire::Grpc, &http::SHORT, setup))?;
             good &= print(durable::run(&durable::Args::SHORT, setup))?;
             good &= print(memory::run(&memory::Args::SHORT, setup))?;
             match redis::database::is_installed()? {

@@ -1,6 +1,7 @@
 //! `memory`: resident memory, idle and under load.
 
 use crate::{
+    client::Wire,
     load::{self, CONNECTIONS, Clients, Extent},
     report::{Goal, Report, Row},
     server::Server,
@@ -63,10 +64,10 @@ fn measure(
     held_mb: f64,
 ) -> anyhow::Result<Usage> {
     load::block_on(async {
-        let server = Server::start(setup.sidecar(url)?, "--dapr-http-port").await?;
+        let server = Server::start(Wire::Http, setup.sidecar(url)?, "--dapr-http-port").await?;
         let resident_mb = || anyhow::Ok(server.process().resident_bytes()? as f64 / 1e6);
         let idle_mb = resident_mb()?;
-        let mut clients = Clients::connect(server.address, CONNECTIONS).await?;
+        let mut clients = Clients::connect(Wire::Http, server.address, CONNECTIONS).await?;
         let requests = traffic::mixed();
         let mut quarters_mb = [0.0; 4];
         for (i, quarter_mb) in quarters_mb.iter_mut().enumerate() {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::{
+    client::Wire,
     contest::{Args, Contender, Cost, Kind},
     echo,
     load::{self, CONNECTIONS, Extent},
@@ -48,8 +49,8 @@ pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
         let data = setup.data()?;
         let redis = database::start(data.path()).await?;
         let sidecar = setup.sidecar(&format!("redis://{}", redis.address))?;
-        let sidecar = Server::start(sidecar, "--dapr-http-port").await?;
-        let echo = Server::start(echo::command(VERSION)?, "--port").await?;
+        let sidecar = Server::start(Wire::Http, sidecar, "--dapr-http-port").await?;
+        let echo = Server::start(Wire::Http, echo::command(Wire::Http, VERSION)?, "--port").await?;
         let servers = Servers { redis, sidecar, echo };
         let (kinds, bulks) = measure(args, &servers).await?;
         servers.sidecar.stop()?;
@@ -61,7 +62,7 @@ pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
 async fn measure(args: &Args, servers: &Servers) -> anyhow::Result<([Kind; 3], [Bulk; 2])> {
     let bulk_extent = Extent::Time(BULK_TIME);
     let (gets, bulk_gets) = (traffic::gets(), traffic::bulk_gets(BULK_LEN));
-    let mut echo = Contender::connect(&servers.echo, args.connections).await?;
+    let mut echo = Contender::connect(Wire::Http, &servers.echo, args.connections).await?;
     let mut sidecar = servers.sidecar(args.connections).await?;
     // The last save leaves keys without a lifetime, so that all reads are alike.
     let mut kinds = [
@@ -140,7 +141,7 @@ fn row(what: String, cost: &Cost, to: &Cost) -> Row {
 impl Servers {
     /// Connections to the sidecar, for which Redis works, too.
     async fn sidecar(&self, connections: u16) -> anyhow::Result<Contender> {
-        Ok(Contender::connect(&self.sidecar, connections).await?.on(&self.redis))
+        Ok(Contender::connect(Wire::Http, &self.sidecar, connections).await?.on(&self.redis))
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    client::{Connection, Good},
+    client::{Client, Good, Wire},
     process::Process,
     traffic,
 };
@@ -35,11 +35,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server of HTTP, which takes its port with `port_flag`, and waits until it answers.
-    pub(crate) async fn start(command: Command, port_flag: &str) -> anyhow::Result<Server> {
-        let probe = traffic::probe();
-        let answers =
-            async |address| Connection::open(address).await?.exchange(&probe, ANSWER).await;
+    /// Starts a server, which takes its port with `port_flag`, and waits until it answers.
+    pub(crate) async fn start(
+        wire: Wire,
+        command: Command,
+        port_flag: &str,
+    ) -> anyhow::Result<Server> {
+        let probe = traffic::probe(wire);
+        let answers = async |address| {
+            let mut clients = Client::connect(wire, address, 1).await?;
+            clients[0].exchange(&probe, ANSWER).await
+        };
         Server::start_when(answers, command, port_flag).await
     }
 

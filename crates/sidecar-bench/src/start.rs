@@ -1,6 +1,7 @@
 //! `start`: from exec to the first good answer.
 
 use crate::{
+    client::Wire,
     load,
     report::{Goal, Report, Row},
     server::Server,
@@ -63,7 +64,8 @@ pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
 }
 
 fn start_ms(setup: &Setup, url: &str) -> anyhow::Result<f64> {
-    let server = load::block_on(Server::start(setup.sidecar(url)?, "--dapr-http-port"))?;
+    let server =
+        load::block_on(Server::start(Wire::Http, setup.sidecar(url)?, "--dapr-http-port"))?;
     let start_ms = server.start_time.as_secs_f64() * 1e3;
     server.stop()?;
     Ok(start_ms)

@@ -3,8 +3,16 @@
 use std::{ops::Range, sync::LazyLock};
 
 use bytes::Bytes;
+use prost::Message;
+use sidecar_proto::{
+    common::v1::StateItem,
+    runtime::v1::{GetStateRequest, SaveStateRequest},
+};
 
-use crate::{client::Good, load::Requests};
+use crate::{
+    client::{Good, Request, Wire},
+    load::Requests,
+};
 
 /// The store's name when it comes from `--state-store`.
 const STORE: &str = "statestore";
@@ -40,21 +48,22 @@ pub(crate) fn key(n: usize) -> String {
 /// A read of each key, which must be there.
 pub(crate) fn gets() -> Requests {
     let good = Good { statuses: &[200], body_len_min: VALUE_LEN };
-    Requests { bytes: (0..KEYS).map(|it| get(&key(it))).collect(), keys_each: 1, good }
+    Requests { all: (0..KEYS).map(|it| Request::Http(get(&key(it)))).collect(), keys_each: 1, good }
 }
 
 /// Reads of the same keys in the same order, `len` at a time. Must be a divisor of `KEYS`.
 pub(crate) fn bulk_gets(len: usize) -> Requests {
-    let bytes = (0..KEYS / len).map(|it| bulk_get(it * len..(it + 1) * len)).collect();
+    let bytes = (0..KEYS / len).map(|it| bulk_get(it * len..(it + 1) * len));
     let entry_len_min = key(0).len() + VALUE_LEN;
     let good = Good { statuses: &[200], body_len_min: len * entry_len_min };
-    Requests { bytes, keys_each: len, good }
+    Requests { all: bytes.map(Request::Http).collect(), keys_each: len, good }
 }
 
 /// A save of each key. `options` follow the value.
 pub(crate) fn saves(options: &str) -> Requests {
     let good = Good { statuses: &[204], body_len_min: 0 };
-    Requests { bytes: (0..KEYS).map(|it| save(&key(it), options)).collect(), keys_each: 1, good }
+    let all = (0..KEYS).map(|it| Request::Http(save(&key(it), options))).collect();
+    Requests { all, keys_each: 1, good }
 }
 
 /// A read and a save of different keys, in turn. The first reads come before the saves.
@@ -62,12 +71,44 @@ pub(crate) fn mixed() -> Requests {
     let half = KEYS / 2;
     let pair = |it| [get(&key(it)), save(&key(it + half), "")];
     let good = Good { statuses: &[200, 204], body_len_min: 0 };
-    Requests { bytes: (0..KEYS).flat_map(pair).collect(), keys_each: 1, good }
+    Requests { all: (0..KEYS).flat_map(pair).map(Request::Http).collect(), keys_each: 1, good }
 }
 
 /// A read of a key that is not there.
-pub(crate) fn probe() -> Bytes {
-    get("absent")
+pub(crate) fn probe(wire: Wire) -> Request {
+    match wire {
+        Wire::Http => Request::Http(get("absent")),
+        Wire::Grpc => grpc_get("absent"),
+    }
+}
+
+/// As `gets`, over gRPC.
+pub(crate) fn grpc_gets() -> Requests {
+    let good = Good { statuses: &[], body_len_min: VALUE_LEN };
+    Requests { all: (0..KEYS).map(|it| grpc_get(&key(it))).collect(), keys_each: 1, good }
+}
+
+/// As `saves`, over gRPC.
+pub(crate) fn grpc_saves() -> Requests {
+    let save = |it| {
+        let item = StateItem { key: key(it), value: VALUE.clone(), ..StateItem::default() };
+        let message = SaveStateRequest { store_name: STORE.to_owned(), states: vec![item] };
+        Request::Grpc("SaveState", framed(&message))
+    };
+    let good = Good { statuses: &[], body_len_min: 0 };
+    Requests { all: (0..KEYS).map(save).collect(), keys_each: 1, good }
+}
+
+fn grpc_get(key: &str) -> Request {
+    let (store_name, key) = (STORE.to_owned(), key.to_owned());
+    let message = GetStateRequest { store_name, key, ..GetStateRequest::default() };
+    Request::Grpc("GetState", framed(&message))
+}
+
+/// A message as gRPC sends it: that it is not compressed, its length, itself.
+fn framed(message: &impl Message) -> Bytes {
+    let body = message.encode_to_vec();
+    [&[0][..], &(body.len() as u32).to_be_bytes(), &body].concat().into()
 }
 
 fn get(key: &str) -> Bytes {
@@ -116,7 +157,8 @@ mod tests {
     fn bulk_gets_read_every_key_once_and_in_the_order_of_gets() {
         let requests = bulk_gets(20);
         let mut keys = Vec::new();
-        for request in &requests.bytes {
+        for request in &requests.all {
+            let Request::Http(request) = request else { panic!("it is for HTTP") };
             let request = str::from_utf8(request).unwrap();
             let (head, body) = request.split_once("\r\n\r\n").unwrap();
             assert!(head.starts_with("POST /v1.0/state/statestore/bulk HTTP/1.1\r\n"));

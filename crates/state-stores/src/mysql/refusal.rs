@@ -65,6 +65,11 @@ impl Stage {
         }
     }
 
+    /// Whether something was asked that changes rows.
+    fn changes(self) -> bool {
+        matches!(self, Stage::Within | Stage::Write | Stage::Commit)
+    }
+
     /// What helps against an end of the connection.
     fn remedy(self) -> Remedy {
         match self.silence() {
@@ -170,10 +175,11 @@ impl Refusal {
                 "takes no writes (read_only): is connectionString the address of a replica?",
                 Remedy::AnotherServer,
             ),
-            // A commit that comes upon it may be there all the same.
+            // A commit that comes upon it may be there all the same, and a row that was to be changed may be gone: MariaDB
+            // loses some. See tests/mariadb_full_disk.py.
             1021 | 1114 => because(
-                if stage == Stage::Commit { stage.silence() } else { Unavailable },
-                "has no space left: free its disk, or let its tablespace grow",
+                if stage.changes() { FailureKind::Lost } else { Unavailable },
+                "has no space left: free its disk, or let its tablespace grow, and look whether the rows are there",
                 Remedy::Nothing,
             ),
             5 | 1037 | 1038 | 1041 => because(Unavailable, "is out of memory", Remedy::Nothing),
@@ -278,8 +284,6 @@ mod tests {
             (1146, Remedy::Nothing),
             (1290, Remedy::AnotherServer),
             (1792, Remedy::AnotherServer),
-            (1021, Remedy::Nothing),
-            (1114, Remedy::Nothing),
             (1153, Remedy::Nothing),
             (1406, Remedy::Nothing),
             (4025, Remedy::BinaryForm),
@@ -298,10 +302,14 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_for_which_there_is_no_space_may_have_happened() {
+    fn what_becomes_of_a_write_for_which_there_is_no_space_is_unknown() {
         for code in [1021, 1114] {
-            assert_eq!(refusal(code, Stage::Commit).error.outcome(), Outcome::Unknown, "{code}");
-            assert_eq!(refusal(code, Stage::Within).error.outcome(), Outcome::NotApplied, "{code}");
+            for stage in [Stage::Write, Stage::Within, Stage::Commit] {
+                let refusal = refusal(code, stage);
+                assert_eq!(refusal.error.outcome(), Outcome::Unknown, "{code}");
+                assert_eq!(refusal.remedy, Remedy::Nothing, "{code}");
+            }
+            assert_eq!(refusal(code, Stage::Read).error.outcome(), Outcome::NotApplied, "{code}");
         }
     }
 

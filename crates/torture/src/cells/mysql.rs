@@ -1,4 +1,6 @@
 //! MariaDB. The server flushes each commit, and its binary log, before it acknowledges it.
+//!
+//! Its disk is not filled: without room MariaDB loses rows by itself, as `tests/mariadb_full_disk.py` shows.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,6 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     cell::{Busy, Cell, Setup, Tortured},
-    disk::SmallDisk,
     fault::FaultKind,
 };
 
@@ -34,16 +35,12 @@ pub(crate) const CELL: Cell = Cell {
         FaultKind::TakeConnections,
         FaultKind::FewConnections,
         FaultKind::CrossLocks,
-        FaultKind::FullDisk,
     ],
     may_lose: &[],
 };
 
 /// So many that all sidecars have enough, and so few that others can take them.
 const CONNECTIONS_MAX: &str = "max_connections=40";
-
-/// Room for the tables, their logs, those of a session, and little more.
-const DISK_BYTES: u64 = 400 << 20;
 
 /// How long a lock is held before the next is asked for, and between two tries to take connections.
 const HOLD: Duration = Duration::from_millis(20);
@@ -55,7 +52,6 @@ const CONNECTING_MAX: Duration = Duration::from_secs(1);
 struct Server {
     server: Mysql,
     few_connections: bool,
-    disk: Option<SmallDisk>,
     links: Vec<Proxy>,
     /// Of others.
     taken: Vec<Conn>,
@@ -65,15 +61,7 @@ struct Server {
 
 async fn start(setup: Setup<'_>) -> Result<Box<dyn Tortured>> {
     let options = Options::default().setting(CONNECTIONS_MAX);
-    let (server, disk) = match setup.fault {
-        FaultKind::FullDisk => {
-            let disk = SmallDisk::mount(&setup.folder.join("disk"), DISK_BYTES)?;
-            // Without a binary log, for which the server would wait until there is room again.
-            let options = options.setting("innodb-flush-log-at-trx-commit=1");
-            (Mysql::start_in(disk.path(), &options).await?, Some(disk))
-        }
-        _ => (Mysql::start(&options.durable()).await?, None),
-    };
+    let server = Mysql::start(&options.durable()).await?;
     let mut links = Vec::new();
     for (_, seed) in (0..setup.sidecars).zip(setup.seed..) {
         links.push(Proxy::start_with_seed(server.address(), seed).await?);
@@ -81,7 +69,6 @@ async fn start(setup: Setup<'_>) -> Result<Box<dyn Tortured>> {
     Ok(Box::new(Server {
         server,
         few_connections: setup.fault == FaultKind::FewConnections,
-        disk,
         links,
         taken: Vec::new(),
         rng: Rng::with_seed(setup.seed),
@@ -110,7 +97,6 @@ impl Tortured for Server {
         match fault {
             FaultKind::KillStore => self.server.process().kill(),
             FaultKind::PauseStore => self.server.process().pause(),
-            FaultKind::FullDisk => self.disk()?.fill(),
             FaultKind::CrossLocks | FaultKind::TakeConnections => Ok(()),
             _ => bail!("MariaDB cannot be harmed in this way: {fault:?}"),
         }
@@ -142,13 +128,6 @@ impl Tortured for Server {
         match fault {
             FaultKind::KillStore => self.server.process().restart().await?,
             FaultKind::PauseStore => self.server.process().resume()?,
-            FaultKind::FullDisk => {
-                self.disk()?.free()?;
-                // Without room for its log, it may end.
-                if !self.server.process().is_running()? {
-                    self.server.process().restart().await?;
-                }
-            }
             _ => self.taken.clear(),
         }
         Ok(())
@@ -160,10 +139,6 @@ impl Tortured for Server {
 }
 
 impl Server {
-    fn disk(&self) -> Result<&SmallDisk> {
-        self.disk.as_ref().context("there is no disk to fill")
-    }
-
     /// Ends the sessions of the sidecars, and has as many as are left before they come back.
     async fn take_connections(&mut self, client: &mut Client) -> Result<()> {
         let mine: Vec<String> = self.taken.iter().map(|it| it.id().to_string()).collect();
