@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use rusqlite::Connection;
@@ -32,26 +32,37 @@ pub(super) struct Checkpointer {
     pending_bytes: usize,
     /// The thread could not catch up with the writes: the writer is to do the rest itself.
     behind: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Checkpointer {
     pub(super) fn start(database: &Arc<Database>) -> Result<Checkpointer> {
         let behind = Arc::new(AtomicBool::new(false));
         if database.settings.target.kind != Kind::WalFile {
-            return Ok(Checkpointer { wake: None, pending_bytes: 0, behind });
+            return Ok(Checkpointer { wake: None, pending_bytes: 0, behind, thread: None });
         }
         // What a killed process has left counts too: who is killed often would never get there.
         let pending_bytes = database.log_bytes();
         // One waiting signal is enough: a checkpoint takes in all that came before it.
         let (wake, woken) = sync_channel(1);
         let (database, late) = (database.clone(), behind.clone());
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("sqlite-checkpoint".to_owned())
             .spawn(move || run(&database, &woken, &late))
             .map_err(|e| {
                 Error::new(FailureKind::Unavailable, "cannot start a thread").with_source(e)
             })?;
-        Ok(Checkpointer { wake: Some(wake), pending_bytes, behind })
+        Ok(Checkpointer { wake: Some(wake), pending_bytes, behind, thread: Some(thread) })
+    }
+
+    /// Ends the thread and waits until it has closed its connection.
+    pub(super) fn end(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            warn!("the thread that checkpoints has panicked");
+        }
     }
 
     /// Notes that a batch was committed through `connection`.

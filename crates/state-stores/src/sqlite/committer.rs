@@ -179,7 +179,7 @@ impl Writer {
                     Message::Job(job) => batch.add(job),
                     Message::Close(reply) => {
                         self.write(std::mem::take(&mut batch));
-                        self.empty_log();
+                        self.tidy_up();
                         let _ = reply.send(());
                     }
                 }
@@ -190,13 +190,17 @@ impl Writer {
         }
     }
 
-    fn empty_log(&self) {
+    /// Empties the log, and closes its connections: with the last one to a file, SQLite removes the log.
+    fn tidy_up(&mut self) {
+        if self.database.settings.target.kind != Kind::WalFile {
+            return;
+        }
         let Some(connection) = &self.connection else { return };
-        if self.database.settings.target.kind == Kind::WalFile
-            && let Err(e) = checkpoint(connection, "TRUNCATE")
-        {
+        if let Err(e) = checkpoint(connection, "TRUNCATE") {
             warn!(file = self.database.label(), error = %e, "the log was not emptied");
         }
+        self.checkpointer.end();
+        self.connection = None;
     }
 
     /// Gives each task its turn in one transaction. Nobody is answered before it is on the disk.

@@ -158,6 +158,9 @@ fn after_a_graceful_end_the_database_is_one_private_file() {
     let file = folder.path().join("s.db");
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
+    for extra in ["s.db-wal", "s.db-shm"] {
+        assert!(!folder.path().join(extra).exists(), "{extra} is left");
+    }
     // A copy of the file alone has everything.
     fs::copy(&file, folder.path().join("copy.db")).unwrap();
     let arguments = ["run", "-a", "a", "--state-store", "sqlite://copy.db", "-H", "0"];
