@@ -52,6 +52,8 @@ const cases = {
     assert.equal(await state.get(STORE, "absent"), "");
   },
 
+  "binary values": async () => "the SDK sends and returns JSON or text",
+
   "bulk save and get": async () => {
     const numbers = [...Array(10).keys()];
     await saved(numbers.map((value) => ({ key: `bulk${value}`, value: { value } })));
@@ -108,7 +110,7 @@ const cases = {
     assert.equal(await state.get(STORE, "lasting"), 1);
   },
 
-  "first write": async () => {
+  "first-write": async () => {
     await state.delete(STORE, "once");
     await saved([{ key: "once", value: 1, options: FIRST_WRITE }]);
     await isConflict(() => state.save(STORE, [{ key: "once", value: 2, options: FIRST_WRITE }]));
