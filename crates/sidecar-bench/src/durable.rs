@@ -106,7 +106,7 @@ pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
         of_store.add(together(&runtime, args, &store, time)?);
         of_http.add(http(time)?);
     }
-    server.stop()?;
+    load::block_on(server.stop())?;
     Ok(Report {
         command: "durable",
         setting: format!(

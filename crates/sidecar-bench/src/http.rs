@@ -28,7 +28,7 @@ pub(crate) fn run(wire: Wire, args: &Args, setup: &Setup) -> anyhow::Result<Repo
         let echo = Server::start(wire, echo::command(wire, VERSION)?, "--port").await?;
         let sidecar = Server::start(wire, setup.sidecar("memory")?, port_flag).await?;
         let kinds = compare(wire, args, &echo, &sidecar).await?;
-        sidecar.stop()?;
+        sidecar.stop().await?;
         Ok(report(wire, args, &kinds))
     })
 }

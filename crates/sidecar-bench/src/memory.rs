@@ -77,7 +77,7 @@ fn measure(
             *quarter_mb = resident_mb()?;
         }
         drop(clients);
-        server.stop()?;
+        server.stop().await?;
         Ok(Usage { store, held_mb, idle_mb, quarters_mb })
     })
 }

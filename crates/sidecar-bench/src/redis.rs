@@ -53,8 +53,8 @@ pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
         let echo = Server::start(Wire::Http, echo::command(Wire::Http, VERSION)?, "--port").await?;
         let servers = Servers { redis, sidecar, echo };
         let (kinds, bulks) = measure(args, &servers).await?;
-        servers.sidecar.stop()?;
-        servers.redis.stop()?;
+        servers.sidecar.stop().await?;
+        servers.redis.stop().await?;
         Ok(report(args, &kinds, &bulks))
     })
 }

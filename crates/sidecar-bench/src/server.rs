@@ -81,10 +81,10 @@ impl Server {
         Process(self.child.id())
     }
 
-    /// Ends it as an orchestrator would.
-    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+    /// Ends it as an orchestrator would. Connections have to be served meanwhile: it takes leave of each.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
-        let status = self.child.wait()?;
+        let status = tokio::task::spawn_blocking(move || self.child.wait()).await??;
         if !status.success() {
             bail!("the server did not end well ({status})");
         }

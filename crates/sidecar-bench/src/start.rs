@@ -67,6 +67,6 @@ fn start_ms(setup: &Setup, url: &str) -> anyhow::Result<f64> {
     let server =
         load::block_on(Server::start(Wire::Http, setup.sidecar(url)?, "--dapr-http-port"))?;
     let start_ms = server.start_time.as_secs_f64() * 1e3;
-    server.stop()?;
+    load::block_on(server.stop())?;
     Ok(start_ms)
 }
