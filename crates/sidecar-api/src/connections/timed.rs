@@ -67,6 +67,8 @@ pub(crate) struct Timed<S> {
     keep_alive_timeout: Duration,
     write_timeout: Duration,
     phase: Phase,
+    /// How much of [`PREFACE`] has come, as long as nothing else has.
+    preface: Option<usize>,
     /// The requests there had been when `phase` began.
     seen: usize,
     read_timer: Timer,
@@ -85,6 +87,9 @@ enum Phase {
     Frames(Instant),
 }
 
+/// What a connection of HTTP/2 begins with, up to where no version of HTTP goes on. Source: RFC 9113, section 3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2";
+
 impl<S> Timed<S> {
     pub(crate) fn new(stream: S, activity: Arc<Activity>, limits: &Limits) -> Timed<S> {
         Timed {
@@ -95,6 +100,7 @@ impl<S> Timed<S> {
             write_timeout: limits.write_timeout,
             // A connection on which nothing ever came gets no more time than a slow head.
             phase: Phase::Head(Instant::now()),
+            preface: Some(0),
             seen: 0,
             read_timer: Timer::default(),
             write_timer: Timer::default(),
@@ -104,10 +110,16 @@ impl<S> Timed<S> {
 
     /// Notes that these bytes came.
     fn received(&mut self, bytes: &[u8]) {
-        let first = self.seen == 0 && matches!(self.phase, Phase::Head(_));
+        // It may come in pieces.
+        if let Some(had) = self.preface {
+            let rest = &PREFACE[had..];
+            let len = rest.len().min(bytes.len());
+            self.preface = (bytes[..len] == rest[..len]).then_some(had + len);
+        }
+        let is_http2 = self.preface == Some(PREFACE.len());
         self.phase = match self.phase {
             Phase::Frames(_) => Phase::Frames(Instant::now()),
-            _ if first && bytes.starts_with(b"PRI * HTTP/2") => Phase::Frames(Instant::now()),
+            _ if is_http2 => Phase::Frames(Instant::now()),
             Phase::Idle(_) => Phase::Head(Instant::now()),
             Phase::Head(since) => Phase::Head(since),
         };

@@ -77,3 +77,35 @@ async fn a_client_that_does_not_read_is_cut_off() {
     assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
     assert_eq!(started.elapsed().as_secs(), 30);
 }
+
+#[tokio::test]
+async fn a_connection_of_http_2_may_begin_in_pieces_and_be_quiet_for_longer_than_a_head() {
+    let (mut client, mut timed) = connection(&Arc::default());
+    for byte in b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" {
+        client.write_all(&[*byte]).await.unwrap();
+        read(&mut timed).await.unwrap();
+    }
+    let limits = Limits::default();
+    for _ in 0..3 {
+        advance(limits.head_timeout + Duration::from_secs(1)).await;
+        client.write_all(b"frame").await.unwrap();
+        for _ in b"frame" {
+            read(&mut timed).await.unwrap();
+        }
+    }
+    let started = Instant::now();
+    assert_eq!(read(&mut timed).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!(started.elapsed() >= limits.keep_alive_timeout);
+}
+
+#[tokio::test]
+async fn what_only_begins_like_http_2_gets_no_more_time() {
+    let (mut client, mut timed) = connection(&Arc::default());
+    for byte in b"PRI * HTTP/1.1" {
+        client.write_all(&[*byte]).await.unwrap();
+        read(&mut timed).await.unwrap();
+    }
+    let started = Instant::now();
+    assert_eq!(read(&mut timed).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!(started.elapsed() <= Limits::default().head_timeout + Duration::from_secs(1));
+}
