@@ -10,6 +10,9 @@ import time
 # Far more than a build, which downloads, takes.
 BUILD_SECONDS = 900
 
+BUILD_TRIES = 3
+BUILD_PAUSE_SECONDS = 5
+
 START_SECONDS = 30
 
 
@@ -22,10 +25,18 @@ def skipped_for_lack_of(tools):
 
 
 def build(command, folder):
-    """Runs a command of a build to its end, and shows what it says if it fails."""
-    done = subprocess.run(command, cwd=folder, timeout=BUILD_SECONDS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if done.returncode != 0:
-        sys.exit(f"FAIL: {command} ended with {done.returncode}\n{done.stdout.decode(errors='replace')}")
+    """Runs a command of a build to its end, and shows what it says if it fails. It downloads, so it has several tries."""
+    for left in reversed(range(BUILD_TRIES)):
+        done = subprocess.run(
+            command, cwd=folder, timeout=BUILD_SECONDS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        if done.returncode == 0:
+            return
+        said = f"{command} ended with {done.returncode}\n{done.stdout.decode(errors='replace')}"
+        if not left:
+            sys.exit(f"FAIL: {said}")
+        print(f"{said}\nit is tried again", flush=True)
+        time.sleep(BUILD_PAUSE_SECONDS)
 
 
 def environment_of_python(folder, requirements):
