@@ -58,10 +58,15 @@ Without a state store among the component files, `run` writes statestore.yaml fo
 database into the components folder. Replace that file to switch the store.")]
     Run(RunArgs),
     /// Run the bare sidecar, configured by component files alone
-    #[command(after_help = "\
+    ///
+    /// As `daprd` it is the same, and so it is if the program itself is called by that name.
+    #[command(
+        visible_alias = "daprd",
+        after_help = "\
 Examples:
   steadfast serve --app-id cart --resources-path ./components
-  steadfast serve --app-id cart --state-store memory --dapr-http-port 3501")]
+  steadfast serve --app-id cart --state-store memory --dapr-http-port 3501"
+    )]
     Serve(SidecarArgs),
     /// Find out which guarantees a store keeps, by contending for keys of its own
     Verify(VerifyArgs),
@@ -312,7 +317,8 @@ pub(crate) struct BodySize(pub(crate) usize);
 impl Cli {
     /// Reads the command line of this process.
     pub(crate) fn from_process() -> Cli {
-        let arguments: Vec<_> = Cli::with_two_dashes(std::env::args_os());
+        let arguments = Cli::with_command(std::env::args_os().collect());
+        let arguments: Vec<_> = Cli::with_two_dashes(arguments.into_iter());
         let is_verify = arguments.get(1).is_some_and(|it| it == "verify");
         Cli::try_parse_from(arguments).unwrap_or_else(|e| match e.use_stderr() && is_verify {
             true => {
@@ -322,6 +328,15 @@ impl Cli {
             }
             false => e.exit(),
         })
+    }
+
+    /// The same arguments; those of `daprd`, which has no commands, with the command that it stands for.
+    fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+        let name = arguments.first().map(Path::new).and_then(Path::file_stem);
+        if name.is_some_and(|it| it == "daprd") {
+            arguments.insert(1, "serve".into());
+        }
+        arguments
     }
 
     /// The same arguments, long flags with two dashes: `-app-id` is meant as `--app-id`, as in

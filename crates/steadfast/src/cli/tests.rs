@@ -50,6 +50,20 @@ fn what_daprd_forgives_is_forgiven() {
 }
 
 #[test]
+fn a_program_called_daprd_is_the_bare_sidecar() {
+    let called = |name: &str| {
+        let arguments = [name, "-app-id", "cart", "--dapr-http-port", "3501"].map(OsString::from);
+        let arguments = Cli::with_two_dashes(Cli::with_command(arguments.into()).into_iter());
+        Cli::try_parse_from(arguments).map(|it| it.command)
+    };
+    for name in ["daprd", "/usr/local/bin/daprd", "./daprd"] {
+        let Ok(Command::Serve(args)) = called(name) else { panic!("{name}") };
+        assert_eq!(args.app_id.as_deref(), Some("cart"));
+    }
+    assert!(called("steadfast").is_err(), "it has to be told what to do");
+}
+
+#[test]
 fn a_misspelt_flag_is_not_swallowed() {
     assert!(serve(&["--app-idd", "x"]).unwrap_err().contains("--app-id"));
     assert!(serve(&["--max-body-size", "4MB"]).is_err());

@@ -272,3 +272,35 @@ fn healthz_waits_for_the_application() {
     let _app = std::net::TcpListener::bind(("127.0.0.1", app_port)).unwrap();
     eventually("the app is reached", || client.send("GET", "/v1.0/healthz", "").status == 204);
 }
+
+#[test]
+fn a_link_called_daprd_serves_with_an_empty_environment() {
+    let folder = TempDir::new().unwrap();
+    component(folder.path(), "s.yaml", &sqlite("s", "a.db"));
+    let link = folder.path().join("daprd");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_steadfast"), &link).unwrap();
+    let mut daprd = std::process::Command::new(&link);
+    daprd
+        .args([
+            "-app-id",
+            "cart",
+            "--mode",
+            "standalone",
+            "--dapr-http-port",
+            "0",
+            "--dapr-grpc-port",
+            "0",
+        ])
+        .args(RESOURCES)
+        .env_clear()
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let mut sidecar = Steadfast::start(daprd);
+    let port = sidecar.port();
+    sidecar.line_with("dapr initialized");
+    let health = Client::new(port).send("GET", "/v1.0/healthz/outbound", "");
+    assert_eq!(health.status, 204);
+    sidecar.signal("TERM");
+    assert_eq!(sidecar.wait().code(), Some(0));
+}
