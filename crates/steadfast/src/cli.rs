@@ -239,8 +239,8 @@ pub(crate) struct SidecarArgs {
     )]
     pub(crate) app_max_concurrency: i64,
 
-    /// Listen on sockets in this folder instead of ports: dapr-<app-id>-http.socket and
-    /// dapr-<app-id>-grpc.socket, for this user alone. The folder is made if it is not there
+    /// Listen on sockets in this folder instead of ports: dapr-ID-http.socket and
+    /// dapr-ID-grpc.socket, for this user alone. The folder is made if it is not there
     #[arg(short = 'u', long, value_name = "DIR", value_parser = OsStringValueParser::new())]
     pub(crate) unix_domain_socket: Option<OsString>,
 
