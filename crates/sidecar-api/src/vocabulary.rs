@@ -135,16 +135,16 @@ impl Wish<'_> {
     /// The same, to read: an ETag and a time to live mean nothing then, but have to be well-formed.
     pub(crate) fn read(mut self, store: &StoreHandle) -> Result<Read, ApiError> {
         self.options.check()?;
-        let (key, consistency) = (store.key(self.key)?, self.options.consistency()?);
         take_ttl(&mut self.metadata)?;
+        let (key, consistency) = (store.key(self.key)?, self.options.consistency()?);
         Ok(Read { key, consistency, metadata: self.metadata })
     }
 
     /// A delete, and the time to live that it would have as a put.
     fn delete_or_put(mut self, store: &StoreHandle) -> Result<(Write, Ttl), ApiError> {
         self.options.check()?;
-        let write = Write::delete(store.key(self.key)?).when(self.options.precondition(self.etag)?);
         let ttl = take_ttl(&mut self.metadata)?;
+        let write = Write::delete(store.key(self.key)?).when(self.options.precondition(self.etag)?);
         let consistency = self.options.consistency()?;
         Ok((Write { consistency, metadata: self.metadata, ..write }, ttl))
     }
@@ -195,11 +195,18 @@ pub(crate) fn check_len(len: usize) -> Result<(), ApiError> {
         .hint("divide the request"))
 }
 
-/// The metadata of one operation: its own wins over what is said for all.
-pub(crate) fn merged(common: &Metadata, own: Metadata) -> Metadata {
-    let mut metadata = common.clone();
-    metadata.extend(own);
-    metadata
+/// The metadata of one item where `weaker` and `stronger` say something of it.
+///
+/// # Errors
+///
+/// If what does not count is wrong: whoever sent it meant something by it. What counts is looked at later.
+pub(crate) fn merged(weaker: Metadata, stronger: &Metadata) -> Result<Metadata, ApiError> {
+    let mut metadata = weaker;
+    if stronger.contains_key(TTL) {
+        take_ttl(&mut metadata)?;
+    }
+    metadata.extend(stronger.clone());
+    Ok(metadata)
 }
 
 /// Makes a key of what the application sent for one.
@@ -215,8 +222,10 @@ pub(crate) fn key(text: &str, store: &str) -> Result<Key, ApiError> {
     })
 }
 
-/// Refuses metadata that is too large to be copied for each item of a request.
+/// Refuses metadata of a whole request that are wrong, whether or not there is an item for them, or too large to be copied
+/// for each.
 pub(crate) fn check_shared(metadata: &Metadata) -> Result<(), ApiError> {
+    lifetime(metadata.get(TTL).map_or("", String::as_str))?;
     let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
     if metadata.len() <= SHARED_METADATA_LEN_MAX && bytes <= SHARED_METADATA_BYTES_MAX {
         return Ok(());
@@ -230,7 +239,10 @@ pub(crate) fn check_shared(metadata: &Metadata) -> Result<(), ApiError> {
 
 /// Takes `ttlInSeconds` out of `metadata`. Zero or less is "never"; an empty text says nothing.
 pub(crate) fn take_ttl(metadata: &mut Metadata) -> Result<Ttl, ApiError> {
-    let Some(text) = metadata.remove(TTL) else { return Ok(Ttl::Unsaid) };
+    metadata.remove(TTL).map_or(Ok(Ttl::Unsaid), |it| lifetime(&it))
+}
+
+fn lifetime(text: &str) -> Result<Ttl, ApiError> {
     if text.is_empty() {
         return Ok(Ttl::Unsaid);
     }

@@ -498,3 +498,27 @@ fn within(reply: &Reply, least: u64, most: u64) -> bool {
     let seconds = time.duration_since(SystemTime::now()).expect("it is yet to come").as_secs();
     (least..=most).contains(&seconds)
 }
+
+#[tokio::test]
+async fn a_time_to_live_that_is_wrong_is_refused_also_where_it_would_not_count() {
+    let mut api = Api::new().await;
+    let soon = "?metadata.ttlInSeconds=soon";
+    let item = r#"[{"key":"k","metadata":{"ttlInSeconds":"soon"}}]"#;
+    for (suffix, body) in [
+        (soon.to_owned(), "[]"),
+        (soon.to_owned(), r#"[{"key":"k"}]"#),
+        ("?metadata.ttlInSeconds=60".to_owned(), item),
+        (format!("/transaction{soon}"), "null"),
+        (format!("/bulk{soon}"), r#"{"keys":[]}"#),
+        (
+            "/bulk?metadata.ttlInSeconds=60".to_owned(),
+            r#"{"keys":["k"],"metadata":{"ttlInSeconds":"soon"}}"#,
+        ),
+        ("/transaction".to_owned(), r#"{"operations":[],"metadata":{"ttlInSeconds":"soon"}}"#),
+    ] {
+        let reply = api.call_with("POST", &suffix, &[], body).await;
+        assert_eq!(reply.status, 400, "{suffix} {body}");
+        assert!(reply.body.contains("ttlInSeconds"), "{reply:?}");
+    }
+    assert_eq!(api.get("k").await.status, 204, "nothing was saved");
+}

@@ -85,6 +85,20 @@ pub(crate) async fn within(
     started.elapsed()
 }
 
+/// What is there once the store tells, which has to be before long.
+pub(crate) async fn answered(store: &Arc<dyn Store>, name: &str) -> Option<Item> {
+    let mut found = None;
+    within(RECOVERY_MAX, "a read", async || match try_get(store, name).await {
+        Ok(it) => {
+            found = it;
+            true
+        }
+        Err(_) => false,
+    })
+    .await;
+    found
+}
+
 /// Waits until a write is acknowledged, as soon as a sidecar has to serve again.
 pub(crate) async fn serves_again(store: &Arc<dyn Store>, write: &Write) -> Duration {
     within(RECOVERY_MAX, "a write", async || store.write(write).await.is_ok()).await

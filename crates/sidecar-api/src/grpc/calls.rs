@@ -151,27 +151,27 @@ impl Calls {
 fn put(mut item: StateItem, common: Metadata, store: &StoreHandle) -> Result<Write, ApiError> {
     // A copy of the exact size: a slice would keep the buffer of the whole message alive.
     let value = bytes::Bytes::copy_from_slice(&std::mem::take(&mut item.value));
-    let wish = wish(&item, common);
+    let wish = wish(&item, common)?;
     let format = vocabulary::format_of(&value, &wish.metadata)?;
     wish.put(store, value, format)
 }
 
 fn delete(item: &StateItem, common: Metadata, store: &StoreHandle) -> Result<Write, ApiError> {
-    wish(item, common).delete(store)
+    wish(item, common)?.delete(store)
 }
 
-fn wish(item: &StateItem, common: Metadata) -> Wish<'_> {
+fn wish(item: &StateItem, common: Metadata) -> Result<Wish<'_>, ApiError> {
     let options = item.options.unwrap_or_default();
     let own = item.metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    Wish {
+    Ok(Wish {
         key: &item.key,
         etag: item.etag.as_ref().map_or("", |it| &it.value),
         options: Options {
             concurrency: Some(concurrency(options)),
             consistency: Some(consistency(options.consistency)),
         },
-        metadata: vocabulary::merged(&common, own),
-    }
+        metadata: vocabulary::merged(common, &own)?,
+    })
 }
 
 /// The metadata of a whole request.

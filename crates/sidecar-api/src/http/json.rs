@@ -16,7 +16,7 @@ use state::{Format, Metadata, Write};
 
 use crate::{
     ApiError, StoreHandle,
-    vocabulary::{BULK_LEN_MAX, Options, Wish},
+    vocabulary::{self, BULK_LEN_MAX, Options, Wish},
 };
 
 /// Defines a struct of optional fields that is read in Go's manner.
@@ -142,14 +142,18 @@ impl Item<'_> {
     }
 
     /// What it says, with what is said for all.
-    fn meant<T>(self, shared: &Shared<'_>, make: impl FnOnce(Wish<'_>) -> T) -> T {
+    fn meant<T>(
+        self,
+        shared: &Shared<'_>,
+        make: impl FnOnce(Wish<'_>) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
         let options = self.options.unwrap_or_default();
         let options = Options {
             concurrency: options.concurrency.map(|it| it.0),
             consistency: options.consistency.map(|it| it.0),
         };
-        let mut metadata = self.metadata.unwrap_or_default().0;
-        metadata.extend(shared.metadata.clone());
+        let own = self.metadata.unwrap_or_default().0;
+        let metadata = vocabulary::merged(own, &shared.metadata)?;
         make(Wish {
             key: self.key.as_ref().map_or("", |it| &it.0),
             etag: self.etag.as_ref().map_or("", |it| &it.0),

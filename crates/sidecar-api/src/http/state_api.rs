@@ -102,8 +102,7 @@ pub(super) async fn get_many(
     })?;
     let keys = body.keys.unwrap_or_default();
     vocabulary::check_len(keys.len)?;
-    let mut metadata = body.metadata.unwrap_or_default().0;
-    metadata.extend(in_query);
+    let metadata = vocabulary::merged(body.metadata.unwrap_or_default().0, &in_query)?;
     vocabulary::check_shared(&metadata)?;
     let read = |it: &json::Text<'_>| {
         Wish { key: &it.0, etag: "", options: options.clone(), metadata: metadata.clone() }
@@ -144,7 +143,7 @@ pub(super) async fn transact(
     for it in operations.kept {
         let mut item = it.request.unwrap_or_default();
         let own = item.metadata.unwrap_or_default().0;
-        item.metadata = Some(Map(vocabulary::merged(&common, own)));
+        item.metadata = Some(Map(vocabulary::merged(common.clone(), &own)?));
         let operation = it.operation.map(|it| it.0).unwrap_or_default();
         writes.push(match vocabulary::operation(&operation)? {
             Operation::Upsert => item.put(&shared, &store)?,
