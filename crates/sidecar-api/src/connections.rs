@@ -3,7 +3,13 @@
 use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
 
 use futures::future::join;
-use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use hyper_util::{
+    rt::{TokioExecutor, TokioTimer},
+    server::{
+        conn::auto,
+        graceful::{GracefulConnection, GracefulShutdown},
+    },
+};
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{Semaphore, watch},
@@ -12,7 +18,7 @@ use tokio::{
 use tokio_util::either::Either;
 use tracing::{debug, warn};
 
-use crate::Front;
+use crate::{Front, Limits};
 
 mod peer;
 mod timed;
@@ -24,8 +30,8 @@ pub(crate) use self::{
 
 /// HTTP/2 figures: streams of one connection, and resets that may be pending. Source: the project's security goals;
 /// CVE-2023-44487.
-pub(crate) const STREAMS_MAX: u32 = 100;
-pub(crate) const PENDING_RESETS_MAX: usize = 20;
+const STREAMS_MAX: u32 = 100;
+const PENDING_RESETS_MAX: usize = 20;
 
 /// The pause after the system had no file descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -131,6 +137,31 @@ async fn accept<F>(
             drop(permit);
         });
     }
+}
+
+/// How connections of HTTP/1.1 and HTTP/2 are spoken on, within the limits. Over HTTP/2 a client is asked every `interval`
+/// whether it is still there, and may take `timeout` to say so.
+pub(crate) fn protocols(
+    limits: &Limits,
+    interval: Duration,
+    timeout: Duration,
+) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        // `Timed` does this: hyper's own timeout cannot tell an idle connection from a slow one.
+        .header_read_timeout(None)
+        .max_headers(limits.headers_max)
+        .max_buf_size(limits.head_bytes_max.max(8192));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .max_header_list_size(limits.head_bytes_max as u32)
+        .keep_alive_interval(interval)
+        .keep_alive_timeout(timeout);
+    builder
 }
 
 /// Drives a connection to its end, and asks it to come to one once `ending` resolves.

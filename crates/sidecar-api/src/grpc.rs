@@ -18,10 +18,7 @@ use hyper::{
     HeaderMap, Request, Response, StatusCode, Version, body::Incoming, header::CONTENT_TYPE,
     service::service_fn,
 };
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
+use hyper_util::rt::TokioIo;
 use sidecar_proto::{DESCRIPTORS, runtime::v1::dapr_server::DaprServer};
 use state::Outcome;
 use tonic::{Code, Status, body::Body};
@@ -30,9 +27,7 @@ use tower_service::Service;
 use self::calls::Calls;
 use crate::{
     ApiError, Front, Listener,
-    connections::{
-        self, Activity, Ending, PENDING_RESETS_MAX, Peer, STREAMS_MAX, Stream, Timed, drive,
-    },
+    connections::{self, Activity, Ending, Peer, Stream, Timed, drive, protocols},
 };
 
 mod calls;
@@ -64,16 +59,7 @@ pub async fn serve(
 async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {
     let limits = &front.limits;
     // HTTP/1.1 is understood only to say that it is the wrong port.
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().header_read_timeout(None).max_headers(limits.headers_max);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
-        .max_header_list_size(limits.head_bytes_max as u32)
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT);
+    let builder = protocols(limits, PING_INTERVAL, PING_TIMEOUT);
     let activity = Arc::new(Activity::default());
     let timed = Timed::new(stream, activity.clone(), limits);
     let until = {

@@ -16,10 +16,7 @@ use hyper::{
     http::request::Parts,
     service::service_fn,
 };
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
+use hyper_util::rt::TokioIo;
 
 use self::{
     body::Content,
@@ -28,9 +25,7 @@ use self::{
 };
 use crate::{
     ApiError, Front, Listener,
-    connections::{
-        self, Activity, Ending, PENDING_RESETS_MAX, Peer, STREAMS_MAX, Stream, Timed, drive,
-    },
+    connections::{self, Activity, Ending, Peer, Stream, Timed, drive, protocols},
 };
 
 mod body;
@@ -53,21 +48,7 @@ pub async fn serve(
 
 async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {
     let limits = &front.limits;
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        // `Timed` does this: hyper's own timeout cannot tell an idle connection from a slow one.
-        .header_read_timeout(None)
-        .max_headers(limits.headers_max)
-        .max_buf_size(limits.head_bytes_max.max(8192));
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
-        .max_header_list_size(limits.head_bytes_max as u32)
-        .keep_alive_interval(limits.keep_alive_timeout)
-        .keep_alive_timeout(limits.head_timeout);
+    let builder = protocols(limits, limits.keep_alive_timeout, limits.head_timeout);
     let activity = Arc::new(Activity::default());
     let timed = Timed::new(stream, activity.clone(), limits);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
