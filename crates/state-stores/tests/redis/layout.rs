@@ -188,6 +188,18 @@ async fn lifetimes_are_those_of_redis_and_a_write_without_one_ends_them() {
 }
 
 #[tokio::test]
+async fn the_time_at_which_a_value_expires_stays_the_same() {
+    let server = Redis::start(&Options::default()).await.unwrap();
+    let store = open(server.address(), &[]).await;
+    store.write(&expiring("k", "1", LONG)).await.unwrap();
+    let first = get(&store, "k").await.unwrap().expires_at;
+    assert!(first.is_some());
+    for _ in 0..5_000 {
+        assert_eq!(get(&store, "k").await.unwrap().expires_at, first);
+    }
+}
+
+#[tokio::test]
 async fn a_conflict_says_what_was_found() {
     let server = Redis::start(&Options::default()).await.unwrap();
     let store = open(server.address(), &[]).await;

@@ -35,9 +35,22 @@ else
     end
 end
 
-local lifetime = redis.call('PTTL', key)
-if lifetime < 0 then
+if redis.call('PTTL', key) < 0 then
     return { value, version, -1 }
 end
-local now = redis.call('TIME')
-return { value, version, math.floor(now[1] * 1000 + now[2] / 1000) + lifetime }
+local deadline = redis.pcall('PEXPIRETIME', key)
+if type(deadline) == 'number' then
+    return { value, version, deadline }
+end
+-- Before Redis 7 there is only what is left. The clock may go on between the two questions, and the deadline would
+-- seem to move: they are asked within one millisecond.
+local function now_ms()
+    local now = redis.call('TIME')
+    return math.floor(now[1] * 1000 + now[2] / 1000)
+end
+local asked, left
+repeat
+    asked = now_ms()
+    left = redis.call('PTTL', key)
+until now_ms() == asked
+return { value, version, asked + left }
