@@ -149,7 +149,7 @@ struct Job {
 impl Job {
     async fn run_alone(mut self) -> anyhow::Result<ExitCode> {
         let (console, places) = (self.console, self.launched.places.clone());
-        let store = self.launched.sidecar.service.components().next().map(|it| it.name.clone());
+        let store = self.launched.sidecar.service.components().first().map(|it| it.name.clone());
         let sidecar = self.launched.sidecar.clone();
         let ready = || {
             let up = "You're up and running! Steadfast logs will appear here.";
