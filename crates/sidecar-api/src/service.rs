@@ -35,6 +35,7 @@ pub struct Component {
     pub optional: bool,
     store: OnceLock<Arc<dyn Store>>,
     not_open: Mutex<Status>,
+    update_error: Mutex<Option<String>>,
     /// Dropped with the component, which tells that nobody uses it any more.
     in_use: watch::Sender<()>,
 }
@@ -100,6 +101,7 @@ impl Component {
             optional,
             store: OnceLock::new(),
             not_open: Mutex::new(Status::Opening),
+            update_error: Mutex::default(),
             in_use: watch::Sender::new(()),
         }
     }
@@ -128,6 +130,16 @@ impl Component {
         self.store.get()
     }
 
+    /// Why the component is not what its file asks for by now, if it is not.
+    pub fn update_error(&self) -> Option<String> {
+        self.update_error.lock().clone()
+    }
+
+    /// Notes why the component stays as it was though its file has changed; or that it need not be noted any more.
+    pub fn set_update_error(&self, reason: Option<String>) {
+        *self.update_error.lock() = reason;
+    }
+
     /// Waits until no request uses the component any more, and puts its store in order. It must have been taken out of
     /// the [`Service`], and this must be the last reference besides those of requests.
     pub async fn retire(self: Arc<Component>) {
@@ -153,6 +165,11 @@ impl Service {
     /// The components there are now, in the order of their names.
     pub fn components(&self) -> Vec<Arc<Component>> {
         self.components.load().values().cloned().collect()
+    }
+
+    /// The component of this name.
+    pub fn component(&self, name: &str) -> Option<Arc<Component>> {
+        self.components.load().get(name).cloned()
     }
 
     /// Adds a component, in the place of that of the same name if there is one, which is returned. Requests under way

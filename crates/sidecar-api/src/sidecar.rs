@@ -186,6 +186,9 @@ fn component(it: &Component) -> Value {
     if let Some(reason) = status.reason() {
         entry["error"] = reason.into();
     }
+    if let Some(reason) = it.update_error() {
+        entry["updateError"] = reason.into();
+    }
     if let Some(store) = it.store() {
         let can = store.capabilities();
         entry["capabilities"] = names(can).into();

@@ -8,7 +8,13 @@ use state_config::Component;
 use tracing::{error, info, warn};
 
 use crate::{
-    FAILURE, access::Access, cli::SidecarArgs, components, launch::Launched, logging,
+    FAILURE,
+    access::Access,
+    cli::SidecarArgs,
+    components, configuration,
+    launch::{Described, Launched},
+    logging,
+    reload::Sources,
     signals::Signals,
 };
 
@@ -17,11 +23,20 @@ pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitC
     let app_id = args.app_id.as_deref().unwrap_or_default();
     components::check_app_id(app_id)?;
     let access = Access::from_environment()?;
+    let files = args.config_files();
+    let configuration = configuration::load(app_id, &files)?;
     let components = chosen_components(args, app_id)?;
+    let folders = args.resources_path.clone();
+    let described = Described {
+        sources: Sources { app_id: app_id.to_owned(), folders, files },
+        configuration,
+        components,
+        obeys_hangup: true,
+    };
     let runtime = crate::runtime()?;
     let code = runtime.block_on(async {
-        let mut launched = Launched::prepare(args, app_id, components, access)?;
-        let mut signals = Signals::ending()?;
+        let mut launched = Launched::prepare(args, described, access)?;
+        let mut signals = Signals::of_daprd()?;
         alone(&mut launched, &mut signals, started, || {}).await
     });
     // Nothing that still runs in the background matters: nobody was promised anything by it.
