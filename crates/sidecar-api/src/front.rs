@@ -15,6 +15,18 @@ pub struct Front {
     pub protection: Protection,
     /// What there is to call. May change while requests are served.
     pub served: ArcSwap<Served>,
+    /// Whether it is for probes: health and metadata are all there is to read, and nothing can be changed.
+    pub is_public: bool,
+    /// Whether HTTP/2 is spoken besides HTTP/1.1 on the port for HTTP.
+    pub http2: bool,
+}
+
+impl Front {
+    /// A front with everything that there is to call.
+    pub fn new(sidecar: Arc<Sidecar>, limits: Limits, protection: Protection) -> Front {
+        let served = ArcSwap::default();
+        Front { sidecar, limits, protection, served, is_public: false, http2: true }
+    }
 }
 
 /// How much of everything a front puts up with.

@@ -20,4 +20,4 @@ pub use front::{Front, Limits};
 pub use protection::{Protection, Token};
 pub use served::{Parts, Served};
 pub use service::{Component, Service, Status, StoreHandle};
-pub use sidecar::{AppConnection, Identity, Sidecar, Stop};
+pub use sidecar::{AppConnection, AppHealth, Identity, Sidecar, Stop};

@@ -15,6 +15,10 @@ use clap::{
 use sidecar_verify::Guarantee;
 use state_config::GoDuration;
 
+mod daprd;
+
+pub(crate) use daprd::{DaprdArgs, Mode};
+
 use crate::{
     accepted::Accepted,
     provision::{StoreUrl, StoreUrlParser},
@@ -63,6 +67,7 @@ database into the components folder. Replace that file to switch the store.")]
     /// As `daprd` it is the same, and so it is if the program itself is called by that name.
     #[command(
         visible_alias = "daprd",
+        version,
         after_help = "\
 Examples:
   steadfast serve --app-id cart --resources-path ./components
@@ -270,13 +275,13 @@ pub(crate) struct SidecarArgs {
     #[arg(long, value_name = "ORIGINS", value_delimiter = ',')]
     pub(crate) allowed_origins: Vec<String>,
 
-    /// The largest request body, such as 4Mi, 100k or 65536
-    #[arg(long, value_name = "SIZE", value_parser = body_size, default_value = "4Mi", allow_hyphen_values = true)]
-    pub(crate) max_body_size: BodySize,
+    /// The largest request body, such as 4Mi, 100k or 65536; 0 for any [default: 4Mi]
+    #[arg(long, value_name = "SIZE", value_parser = body_size, allow_hyphen_values = true)]
+    pub(crate) max_body_size: Option<BodySize>,
 
-    /// The largest request head, line and headers
-    #[arg(long, value_name = "SIZE", value_parser = head_size, default_value = "16Ki")]
-    pub(crate) read_buffer_size: usize,
+    /// The largest request head, line and headers [default: 16Ki]
+    #[arg(long, value_name = "SIZE", value_parser = head_size)]
+    pub(crate) read_buffer_size: Option<usize>,
 
     /// How long requests under way may take to finish when the sidecar ends; 0 for any time
     #[arg(long, value_name = "SECONDS", default_value = "5", allow_negative_numbers = true)]
@@ -295,6 +300,9 @@ pub(crate) struct SidecarArgs {
     /// Append the sidecar's log to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) daprd: DaprdArgs,
 
     #[command(flatten)]
     pub(crate) accepted: Accepted,
@@ -379,6 +387,18 @@ impl SidecarArgs {
         self.unix_domain_socket.as_deref().filter(|it| !it.is_empty()).map(Path::new)
     }
 
+    /// The largest request body, in bytes.
+    pub(crate) fn body_bytes_max(&self) -> usize {
+        let size = self.max_body_size.map(|it| it.0);
+        size.or(self.daprd.older_sizes().body_bytes).unwrap_or(BODY_SIZE)
+    }
+
+    /// The largest request head, in bytes.
+    pub(crate) fn head_bytes_max(&self) -> usize {
+        let size = self.read_buffer_size.or(self.daprd.older_sizes().head_bytes);
+        size.unwrap_or(HEAD_SIZE).max(HEAD_SIZE_MIN)
+    }
+
     /// The files of `--config`.
     pub(crate) fn config_files(&self) -> Vec<PathBuf> {
         self.config.iter().flatten().cloned().collect()
@@ -440,10 +460,13 @@ fn body_size(text: &str) -> Result<BodySize, String> {
     }))
 }
 
+/// Source: the project's security goals.
+const HEAD_SIZE: usize = 16 << 10;
+/// The smallest that HTTP libraries work with.
+const HEAD_SIZE_MIN: usize = 4096;
+
 fn head_size(text: &str) -> Result<usize, String> {
-    /// The smallest that HTTP libraries work with.
-    const MIN: usize = 4096;
-    Ok(quantity(text)?.max(MIN))
+    quantity(text)
 }
 
 /// Reads a size in the notation of Kubernetes: `400`, `2Mi`, `1M`, `4k`.

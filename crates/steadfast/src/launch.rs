@@ -18,14 +18,17 @@ use tracing::{debug, info, warn};
 
 use crate::{
     access::Access,
-    cli::{Address, Port, SidecarArgs},
-    configuration, ports,
+    app_health,
+    cli::{Address, Mode, Port, SidecarArgs},
+    configuration,
+    other_ports::OtherPorts,
+    ports,
     reload::{RECONCILE_INTERVAL, Reloader, Sources},
     sockets::{self, Socket},
     stores::Stores,
 };
 
-const HTTP_PORT: u16 = 3500;
+pub(crate) const HTTP_PORT: u16 = 3500;
 const GRPC_PORT: u16 = 50001;
 const METRICS_PORT: u16 = 9090;
 
@@ -39,10 +42,13 @@ pub(crate) struct Launched {
     pub(crate) places: Places,
     pub(crate) metrics_port: u16,
     front: Arc<Front>,
+    other_ports: OtherPorts,
     listening: Listening,
     stores: Arc<Stores>,
     reloader: Option<Reloader>,
     grace: Duration,
+    /// For how long the shutdown waits after a signal.
+    pub(crate) block_shutdown: Option<Duration>,
 }
 
 /// What files and flags have made of a sidecar so far.
@@ -83,24 +89,25 @@ impl Launched {
             warn!("no state store is configured: every request for state will be refused");
         }
         let service = Service::new(app_id, []);
-        let sidecar = Arc::new(Sidecar::new(identity(args, app_id), service));
+        let sidecar = Arc::new(Sidecar::new(identity(args, app_id)?, service));
         let stores = Stores::new(app_id, sidecar.clone(), components)?;
         let (places, listening) = match args.socket_folder() {
             Some(folder) => Listening::at_sockets(folder, app_id)?,
             None => Listening::at_ports(args)?,
         };
         if let Places::Ports { http, grpc } = places
-            && let Some(app) = identity(args, app_id).app.port
+            && let Some(app) = sidecar.identity.app.port
             && (app == http || app == grpc)
         {
             let flag = if app == http { "--dapr-http-port" } else { "--dapr-grpc-port" };
             bail!("--app-port and {flag} are the same: the application has port {app}");
         }
+        let other_ports = OtherPorts::take(&args.daprd)?;
         let metrics_port =
             ports::announce(port(args.metrics_port), METRICS_PORT, "--metrics-port")?;
         let limits = Limits {
-            body_bytes_max: args.max_body_size.0,
-            head_bytes_max: args.read_buffer_size,
+            body_bytes_max: args.body_bytes_max(),
+            head_bytes_max: args.head_bytes_max(),
             ..Limits::default()
         };
         let protection = Protection {
@@ -111,8 +118,11 @@ impl Launched {
             tokens: access.tokens,
             trusts_own_user: access.trusts_own_user,
         };
-        let served = ArcSwap::from_pointee(configuration::served(&configuration));
-        let front = Arc::new(Front { sidecar: sidecar.clone(), limits, protection, served });
+        let front = Arc::new(Front {
+            served: ArcSwap::from_pointee(configuration::served(&configuration)),
+            http2: !is_set("DAPR_HTTP_DISABLE_H2C"),
+            ..Front::new(sidecar.clone(), limits, protection)
+        });
         let reloader = Some(Reloader {
             sources,
             stores: stores.clone(),
@@ -124,6 +134,11 @@ impl Launched {
                 .unwrap_or(RECONCILE_INTERVAL),
             obeys_hangup,
         });
+        if args.daprd.mode == Mode::Kubernetes {
+            warn!(
+                "components and configurations are read from files in Kubernetes, too: mount them, and name their places with --resources-path and --config"
+            );
+        }
         for flag in args.accepted.given() {
             match flag.missed {
                 true => warn!("--{} has no effect yet", flag.name),
@@ -131,11 +146,23 @@ impl Launched {
             }
         }
         let grace = args.grace();
-        Ok(Launched { sidecar, places, metrics_port, front, listening, stores, reloader, grace })
+        Ok(Launched {
+            sidecar,
+            places,
+            metrics_port,
+            front,
+            other_ports,
+            listening,
+            stores,
+            reloader,
+            grace,
+            block_shutdown: args.daprd.dapr_block_shutdown_duration,
+        })
     }
 
     /// Serves until the sidecar is told to stop; returns whether all requests could be finished.
     pub(crate) fn serve(&mut self) -> anyhow::Result<impl Future<Output = bool> + use<>> {
+        let other_ports = std::mem::take(&mut self.other_ports);
         let (http, grpc) = self.listening.take().context("cannot listen")?;
         let (front, sidecar, grace) = (self.front.clone(), self.sidecar.clone(), self.grace);
         match &self.places {
@@ -152,10 +179,16 @@ impl Launched {
             sidecar.stopped().await;
         };
         Ok(async move {
-            let (http, grpc) = tokio::join!(
+            let limits = front.limits.clone();
+            let stopping = stopped(sidecar.clone());
+            let (http, grpc, others) = tokio::join!(
                 http::serve(front.clone(), http, stopped(sidecar.clone()), grace),
-                grpc::serve(front, grpc, stopped(sidecar), grace),
+                grpc::serve(front, grpc, stopped(sidecar.clone()), grace),
+                other_ports.serve(sidecar, limits, stopping, grace),
             );
+            if let Err(e) = others {
+                warn!("a port for others could not be served: {e:#}");
+            }
             http && grpc
         })
     }
@@ -166,8 +199,12 @@ impl Launched {
     ///
     /// If a store's settings are wrong: no second attempt would help.
     pub(crate) async fn open(&mut self) -> anyhow::Result<()> {
-        if let Some(port) = self.sidecar.identity.app.port {
+        let app = &self.sidecar.identity.app;
+        if let Some(port) = app.port {
             tokio::spawn(reach_app(self.sidecar.clone(), port));
+            if let Some(how) = &app.health {
+                tokio::spawn(app_health::follow(self.sidecar.clone(), port, how.clone()));
+            }
         }
         self.stores.open().await?;
         self.reloader.take().map_or(Ok(()), Reloader::start)
@@ -198,11 +235,8 @@ impl Listening {
     /// What to accept connections from. The files of sockets stay with this.
     fn take(&mut self) -> io::Result<(Vec<Listener>, Vec<Listener>)> {
         let all = |listeners: &mut Vec<TcpListener>| {
-            let listeners = std::mem::take(listeners).into_iter().map(|it| {
-                it.set_nonblocking(true)?;
-                tokio::net::TcpListener::from_std(it).map(Listener::from)
-            });
-            listeners.collect::<io::Result<Vec<_>>>()
+            let listeners = ports::asynchronous(std::mem::take(listeners))?;
+            Ok::<_, io::Error>(listeners.into_iter().map(Listener::from).collect())
         };
         let one = |socket: &Socket| {
             let listener = socket.listener.try_clone()?;
@@ -229,25 +263,34 @@ fn check_addresses(args: &SidecarArgs, access: &Access) -> anyhow::Result<()> {
     )
 }
 
+/// Whether an environment variable says yes. Source: Dapr's words for it.
+fn is_set(name: &str) -> bool {
+    let value = std::env::var(name).unwrap_or_default().trim().to_lowercase();
+    matches!(value.as_str(), "y" | "yes" | "true" | "t" | "on" | "1")
+}
+
 /// The port that was asked for, if one was.
 fn port(flag: Option<Port>) -> Option<u16> {
     flag.and_then(|it| it.0)
 }
 
-fn identity(args: &SidecarArgs, app_id: &str) -> Identity {
-    Identity {
+fn identity(args: &SidecarArgs, app_id: &str) -> anyhow::Result<Identity> {
+    Ok(Identity {
         app_id: app_id.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         app: AppConnection {
             port: port(args.app_port).filter(|it| *it != 0),
-            protocol: match args.app_protocol.as_str() {
-                "" => "http".to_owned(),
-                other => other.to_lowercase(),
+            protocol: match (args.app_protocol.to_lowercase().as_str(), args.daprd.app_ssl) {
+                ("" | "http", false) => "http".to_owned(),
+                ("" | "http", true) => "https".to_owned(),
+                ("grpc", true) => "grpcs".to_owned(),
+                (other, _) => other.to_owned(),
             },
             address: args.app_channel_address.clone(),
             max_concurrency: u32::try_from(args.app_max_concurrency).ok().filter(|it| *it > 0),
+            health: app_health::of(&args.daprd)?,
         },
-    }
+    })
 }
 
 /// Waits until the application accepts connections.

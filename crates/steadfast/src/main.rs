@@ -11,6 +11,7 @@ use crate::cli::{Cli, Command};
 mod accepted;
 mod access;
 mod app;
+mod app_health;
 mod cli;
 mod components;
 mod configuration;
@@ -18,6 +19,7 @@ mod console;
 mod launch;
 mod logging;
 mod opening;
+mod other_ports;
 mod ports;
 mod provision;
 mod reload;
@@ -27,6 +29,7 @@ mod signals;
 mod sockets;
 mod stores;
 mod verify;
+mod wait;
 
 /// The exit code of a failure of our own; what applications exit with is passed on as it is.
 const FAILURE: u8 = 1;

@@ -1,11 +1,11 @@
 //! What a sidecar says of itself, as a message.
 
 use sidecar_proto::runtime::v1::{
-    ActorRuntime, AppConnectionProperties, GetMetadataResponse, RegisteredComponents,
-    actor_runtime::ActorRuntimeStatus,
+    ActorRuntime, AppConnectionHealthProperties, AppConnectionProperties, GetMetadataResponse,
+    RegisteredComponents, actor_runtime::ActorRuntimeStatus,
 };
 
-use crate::{Component, Sidecar, sidecar};
+use crate::{AppHealth, Component, Sidecar, sidecar};
 
 pub(super) fn of(sidecar: &Sidecar) -> GetMetadataResponse {
     let identity = &sidecar.identity;
@@ -25,7 +25,7 @@ pub(super) fn of(sidecar: &Sidecar) -> GetMetadataResponse {
             protocol: app.protocol.clone(),
             channel_address: app.address.clone(),
             max_concurrency: at_most(app.max_concurrency),
-            health: None,
+            health: app.health.as_ref().map(health),
         }),
         runtime_version: identity.version.clone(),
         actor_runtime: Some(ActorRuntime {
@@ -34,6 +34,15 @@ pub(super) fn of(sidecar: &Sidecar) -> GetMetadataResponse {
             ..ActorRuntime::default()
         }),
         ..GetMetadataResponse::default()
+    }
+}
+
+fn health(it: &AppHealth) -> AppConnectionHealthProperties {
+    AppConnectionHealthProperties {
+        health_check_path: it.path.clone(),
+        health_probe_interval: sidecar::go_duration(it.interval),
+        health_probe_timeout: sidecar::go_duration(it.timeout),
+        health_threshold: i32::try_from(it.threshold).unwrap_or(i32::MAX),
     }
 }
 

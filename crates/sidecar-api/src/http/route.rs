@@ -72,6 +72,13 @@ impl Route {
         }
     }
 
+    /// Whether anybody may ask for it, who can reach the port for probes.
+    ///
+    /// Differs from Dapr: where anybody may add to the metadata on that port.
+    pub(super) fn is_public(&self) -> bool {
+        self.is_health() || matches!(self, Route::GetMetadata)
+    }
+
     /// Whether this is about health alone.
     pub(super) fn is_health(&self) -> bool {
         self.part().is_none()
@@ -102,6 +109,13 @@ fn clean(path: &str) -> (Vec<&str>, bool) {
 fn untidy(path: &str) -> ApiError {
     ApiError::malformed(format!("the key in {path:?} has an empty part, or one of dots alone"))
         .hint("percent-encode the key: / as %2F, . as %2E")
+}
+
+/// The refusal of a route on the port for probes.
+pub(super) fn not_public(method: &Method, path: &str) -> ApiError {
+    let message = format!("{method} {path} is not served on this port");
+    ApiError::new(StatusCode::NOT_FOUND, "ERR_NOT_PUBLIC", message)
+        .hint("this port is for health and metadata: the API is on --dapr-http-port")
 }
 
 /// The refusal of a route that the configuration takes away.
