@@ -44,7 +44,6 @@ const FLAGS: &[Flag] = &[
     other("dapr-internal-grpc-port", Form::Value),
     missed("dapr-public-listen-address", Form::Value),
     missed("dapr-public-port", Form::Value),
-    other("disable-builtin-k8s-secret-store", Form::Switch),
     other("disable-init-endpoints", Form::Value),
     missed("enable-api-logging", Form::Switch),
     missed("enable-app-health-check", Form::Switch),

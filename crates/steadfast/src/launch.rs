@@ -13,12 +13,12 @@ use futures::future::join_all;
 use sidecar_api::{
     AppConnection, Front, Identity, Limits, Listener, Protection, Service, Sidecar, grpc, http,
 };
-use state_config::Component;
 use tracing::{debug, info, warn};
 
 use crate::{
     access::Access,
     cli::{Address, Port, SidecarArgs},
+    components::Components,
     opening::{Opening, openings},
     ports,
     sockets::{self, Socket},
@@ -65,14 +65,15 @@ impl Launched {
     pub(crate) fn prepare(
         args: &SidecarArgs,
         app_id: &str,
-        components: Vec<Component>,
+        components: Components,
         access: Access,
     ) -> anyhow::Result<Launched> {
         check_addresses(args, &access)?;
-        if components.is_empty() {
+        let Components { usable, mut rejected } = components;
+        if usable.is_empty() {
             warn!("no state store is configured: every request for state will be refused");
         }
-        let openings = openings(app_id, components)?;
+        let openings = openings(app_id, usable, &mut rejected)?;
         let (places, listening) = match args.socket_folder() {
             Some(folder) => Listening::at_sockets(folder, app_id)?,
             None => Listening::at_ports(args)?,
@@ -86,7 +87,9 @@ impl Launched {
         }
         let metrics_port =
             ports::announce(port(args.metrics_port), METRICS_PORT, "--metrics-port")?;
-        let service = Service::new(app_id, openings.iter().map(|it| it.slot.clone()));
+        // Of two with the same name, the last counts: the one that can be opened.
+        let slots = rejected.into_iter().chain(openings.iter().map(|it| it.slot.clone()));
+        let service = Service::new(app_id, slots);
         let sidecar = Arc::new(Sidecar::new(identity(args, app_id), service));
         let limits = Limits {
             body_bytes_max: args.max_body_size.0,

@@ -12,6 +12,8 @@ use state_layers::Plan;
 use state_stores::{DRIVERS, Driver};
 use tracing::{error, info};
 
+use crate::components::rejected_slot;
+
 /// The pause between two attempts to open a store.
 const OPEN_PAUSE_MIN: Duration = Duration::from_millis(100);
 const OPEN_PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -25,17 +27,26 @@ pub(crate) struct Opening {
     plan: Plan,
 }
 
-/// What it takes to open each of these components.
+/// What it takes to open each of these components. Those that this program has no driver for, and
+/// that say `ignoreErrors`, join the `rejected`.
 ///
 /// # Errors
 ///
-/// If this program has no driver for one, unless the component says `ignoreErrors`.
-pub(crate) fn openings(app_id: &str, components: Vec<Component>) -> anyhow::Result<Vec<Opening>> {
+/// If this program has no driver for another.
+pub(crate) fn openings(
+    app_id: &str,
+    components: Vec<Component>,
+    rejected: &mut Vec<Arc<Slot>>,
+) -> anyhow::Result<Vec<Opening>> {
     let (mut openings, mut mistakes) = (Vec::new(), Vec::new());
     for component in components {
         match driver(&component) {
             Ok(driver) => openings.push(Opening::new(app_id, component, driver)),
-            Err(mistake) if component.ignore_errors => error!("{mistake}"),
+            Err(mistake) if component.ignore_errors => {
+                error!("{mistake}");
+                let Component { name, component_type, version, .. } = &component;
+                rejected.push(rejected_slot(name, component_type, version, mistake));
+            }
             Err(mistake) => mistakes.push(mistake),
         }
     }

@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::Context;
 use sidecar_api::{Sidecar, Stop};
-use state_config::Component;
 use tokio::{signal::unix::SignalKind, task::JoinHandle};
 
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
     access::{API_TOKEN, Access},
     app::{self, App},
     cli::{RunArgs, SidecarArgs},
-    components,
+    components::{self, Components},
     console::{Console, Mark},
     launch::{Launched, Places},
     logging,
@@ -79,7 +78,9 @@ fn chosen_components(
     args: &SidecarArgs,
     app_id: &str,
     console: Console,
-) -> anyhow::Result<Vec<Component>> {
+) -> anyhow::Result<Components> {
+    let context = components::context(app_id, !args.disable_builtin_k8s_secret_store)?;
+    let load = |folders| components::load(&context, folders);
     let default = provision::default_folder();
     let folders = match args.resources_path.as_slice() {
         [] => std::slice::from_ref(&default),
@@ -89,18 +90,18 @@ fn chosen_components(
         if url.is_server() {
             // As below, a folder that was named and is not there is a mistake.
             let is_new = args.resources_path.is_empty() && !default.is_dir();
-            let there = if is_new { Vec::new() } else { components::load(app_id, folders)? };
+            let there = if is_new { Components::default() } else { load(folders)? };
             return kept(url, there, &folders[0], console);
         }
-        let mut components = components::load(app_id, &args.resources_path)?;
-        components.push(serve::chosen(url.component(), &components)?);
+        let mut components = load(&args.resources_path)?;
+        components.usable.push(serve::chosen(url.component(), &components.usable)?);
         return Ok(components);
     }
     // The default folder is made when it is needed; one that was named and is not there is a
     // mistake, which `load` reports.
     let is_new = args.resources_path.is_empty() && !default.is_dir();
-    let components = if is_new { Vec::new() } else { components::load(app_id, folders)? };
-    if !components.is_empty() {
+    let components = if is_new { Components::default() } else { load(folders)? };
+    if !(components.usable.is_empty() && components.rejected.is_empty()) {
         return Ok(components);
     }
     if let Some((file, database)) = provision::write_default(&folders[0])? {
@@ -112,17 +113,17 @@ fn chosen_components(
         );
         console.say(Mark::Info, &written);
     }
-    components::load(app_id, folders)
+    load(folders)
 }
 
 /// The components with the store of the URL among them, for which a file is written unless there is one.
 fn kept(
     url: &StoreUrl,
-    mut components: Vec<Component>,
+    mut components: Components,
     folder: &Path,
     console: Console,
-) -> anyhow::Result<Vec<Component>> {
-    let is_new = !components.iter().any(|it| it.name == provision::STORE_NAME);
+) -> anyhow::Result<Components> {
+    let is_new = !components.usable.iter().any(|it| it.name == provision::STORE_NAME);
     if is_new && let Some(file) = provision::write_component(folder, url)? {
         let written = format!(
             "Wrote {} for this store: from now on it is used without --state-store, too.",
@@ -130,8 +131,8 @@ fn kept(
         );
         console.say(Mark::Info, &written);
     }
-    if !components.iter().any(|it| url.is(it)) {
-        components.push(serve::chosen(url.component(), &components)?);
+    if !components.usable.iter().any(|it| url.is(it)) {
+        components.usable.push(serve::chosen(url.component(), &components.usable)?);
     }
     Ok(components)
 }

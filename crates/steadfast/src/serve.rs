@@ -8,7 +8,12 @@ use state_config::Component;
 use tracing::{error, info, warn};
 
 use crate::{
-    FAILURE, access::Access, cli::SidecarArgs, components, launch::Launched, logging,
+    FAILURE,
+    access::Access,
+    cli::SidecarArgs,
+    components::{self, Components},
+    launch::Launched,
+    logging,
     signals::Signals,
 };
 
@@ -29,10 +34,11 @@ pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitC
     code
 }
 
-fn chosen_components(args: &SidecarArgs, app_id: &str) -> anyhow::Result<Vec<Component>> {
-    let mut components = components::load(app_id, &args.resources_path)?;
+fn chosen_components(args: &SidecarArgs, app_id: &str) -> anyhow::Result<Components> {
+    let context = components::context(app_id, !args.disable_builtin_k8s_secret_store)?;
+    let mut components = components::load(&context, &args.resources_path)?;
     if let Some(url) = &args.state_store {
-        components.push(chosen(url.component(), &components)?);
+        components.usable.push(chosen(url.component(), &components.usable)?);
     }
     Ok(components)
 }

@@ -5,6 +5,8 @@ use tempfile::TempDir;
 use super::{Resources, load};
 use crate::{Context, KeyPrefix, SkipReason};
 
+mod again;
+mod secrets;
 mod texts;
 
 /// Loads files with these names and texts from a directory of their own.
@@ -30,6 +32,7 @@ fn context() -> Context {
         app_id: "shop".to_owned(),
         namespace: Some("prod".to_owned()),
         environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        ..Context::default()
     }
 }
 

@@ -323,9 +323,10 @@ metadata: {name: c}
 spec: {type: secretstores.kubernetes}
 ",
         &[
+            "warning: f.yaml:12:1: the secret store `c` cannot be used: this sidecar does not run in \
+             a pod of Kubernetes, where `KUBERNETES_SERVICE_HOST` is set",
             "skipped a: it is not a state store",
             "skipped b: it is not a state store",
-            "skipped c: it is not a state store",
         ],
     ),
     (
