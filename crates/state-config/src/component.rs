@@ -206,7 +206,7 @@ fn expand(
 }
 
 fn variable(name: &str, context: &Context) -> Result<String, Unresolved> {
-    if name.is_empty() || name.contains(' ') {
+    if name.is_empty() || name.contains([' ', '$']) {
         return Err(Unresolved {
             message: format!("`envRef` cannot be `{}`", name),
             hint: "write the name of an environment variable".to_owned(),

@@ -118,9 +118,9 @@ fn read_directory(directory: &Path, context: &Context, pages: &mut Vec<Page>) {
     for path in files {
         match file::read(&path) {
             Ok(text) => read_file(&path, &text, context, pages),
-            Err(message) => {
+            Err(it) => {
                 let mut report = Report::new(&path);
-                report.file_problem(message, "");
+                report.file_problem(it.message, it.hint);
                 pages.push(Page { reading: Reading::Nothing, report });
             }
         }
@@ -225,7 +225,11 @@ fn close_for_now(page: &Page, stores: &mut SecretStores) {
         Reading::Skipped(Skipped { name, component_type, reason }) => {
             let reason = match reason {
                 SkipReason::NotAStateStore => {
-                    format!("`{component_type}` is not a type of secret store that there is here")
+                    format!(
+                        "`{component_type}` is not a type of secret store that there is here; \
+                         there are {}",
+                        secrets::TYPES.join(", ")
+                    )
                 }
                 SkipReason::OutOfScope | SkipReason::OtherNamespace(_) | SkipReason::Denied => {
                     reason.to_string()

@@ -11,6 +11,7 @@ use crate::{
     spelling::nearest,
 };
 
+mod doubtful;
 mod entry;
 mod field;
 mod identity;
@@ -259,11 +260,11 @@ fn component_type(document: &Node, report: &mut Report) -> Option<String> {
     let Some((_, store)) = component_type.split_once('.') else {
         let message =
             format!("`spec.type` is `{component_type}`, which does not say what it is a type of");
-        report.problem(
-            node.place,
-            message,
-            &format!("if it is a state store, write `type: state.{component_type}`"),
-        );
+        // `state-redis` and `state/redis` are meant as `state.redis`.
+        let store = component_type.strip_prefix("state").unwrap_or(&component_type);
+        let store = store.trim_start_matches(|it: char| !it.is_alphanumeric());
+        let hint = format!("if it is a state store, write `type: state.{store}`");
+        report.problem(node.place, message, &hint);
         return None;
     };
     if !matches!(category.as_str(), "state" | "secretstores") {
@@ -294,6 +295,10 @@ fn init_timeout(spec: &Node, report: &mut Report) -> Duration {
         return INIT_TIMEOUT;
     };
     let text = node.scalar().unwrap_or_default();
+    // Kubernetes writes it out so.
+    if text.is_empty() && matches!(node.content, Content::Text(_)) {
+        return INIT_TIMEOUT;
+    }
     let timeout = GoDuration::parse(&text).and_then(GoDuration::to_duration);
     match timeout.filter(|it| !it.is_zero()) {
         Some(timeout) => timeout,

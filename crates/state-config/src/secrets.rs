@@ -22,6 +22,12 @@ pub use scopes::{Access, DuplicateScope, SecretScope, SecretScopes};
 const ENVIRONMENT: &str = "secretstores.local.env";
 const FILE: &str = "secretstores.local.file";
 
+/// The types of secret stores that there are.
+pub(crate) const TYPES: [&str; 3] = [ENVIRONMENT, FILE, kubernetes::TYPE];
+
+/// What to do where a secret is empty, and that is no mistake.
+const EMPTY: &str = "write `value: \"\"` if nothing is meant";
+
 /// The secret stores of one load, by component name.
 #[derive(Default)]
 pub(crate) struct SecretStores {
@@ -171,7 +177,9 @@ impl SecretStore {
                 };
                 match values.get(key) {
                     Some(value) if !value.is_empty() => Ok(value.clone()),
-                    Some(_) => unresolved(format!("secret `{secret}` of `{store}` is empty"), ""),
+                    Some(_) => {
+                        unresolved(format!("secret `{secret}` of `{store}` is empty"), EMPTY)
+                    }
                     None => {
                         let message = format!("secret `{secret}` of `{store}` has no key `{key}`");
                         unresolved(message, meant(key, values.keys()))
@@ -184,7 +192,7 @@ impl SecretStore {
 
 /// Whether this is a secret store that we have.
 pub(crate) fn is_supported(component_type: &str) -> bool {
-    [ENVIRONMENT, FILE, kubernetes::TYPE].iter().any(|it| it.eq_ignore_ascii_case(component_type))
+    TYPES.iter().any(|it| it.eq_ignore_ascii_case(component_type))
 }
 
 /// The properties that a secret store of a supported type does not have.
@@ -218,7 +226,7 @@ pub(crate) fn open(
 
 fn read_file(settings: &FileSettings) -> Result<SecretStore, String> {
     let path = Path::new(&settings.secretsfile);
-    let text = file::read(path).map_err(|e| format!("`{}`: {e}", path.display()))?;
+    let text = file::read(path).map_err(|e| format!("`{}`: {}", path.display(), e.message))?;
     let not_json = |e| format!("`{}` is not JSON: {e}", path.display());
     // Not straight into a map: serde would quote what it found instead.
     let serde_json::Value::Object(secrets) = serde_json::from_str(&text).map_err(not_json)? else {
@@ -254,7 +262,7 @@ pub(crate) fn variable(name: &str, context: &Context) -> Result<String, Unresolv
         Some(value) => Ok(value.to_owned()),
         None => {
             let message = format!("the environment variable `{name}` is not set, or empty");
-            unresolved(message, "set it, or write `value: \"\"` if nothing is meant")
+            unresolved(message, format!("set it, or {EMPTY}"))
         }
     }
 }

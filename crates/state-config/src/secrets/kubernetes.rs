@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, fmt, sync::Arc};
 
 use serde::Deserialize;
 
-use super::{Reference, Unresolved, meant, unresolved};
+use super::{EMPTY, Reference, Unresolved, meant, unresolved};
 use crate::context::Context;
 
 pub(crate) const TYPE: &str = "secretstores.kubernetes";
@@ -114,7 +114,7 @@ impl KubernetesStore {
             return unresolved(message, hint);
         };
         match std::str::from_utf8(value) {
-            Ok("") => unresolved(format!("key `{key}` of the Secret `{secret}` is empty"), ""),
+            Ok("") => unresolved(format!("key `{key}` of the Secret `{secret}` is empty"), EMPTY),
             Ok(text) => Ok(text.to_owned()),
             Err(_) => {
                 let message = format!("key `{key}` of the Secret `{secret}` is not UTF-8 text");

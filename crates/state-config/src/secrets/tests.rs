@@ -85,7 +85,10 @@ fn a_nested_file_is_flattened() {
         check("n").unwrap_err(),
         "secret store `vault` has no secret `n`; did you mean `a`?"
     );
-    assert_eq!(check("e").unwrap_err(), "secret `e` of `vault` is empty; ");
+    assert_eq!(
+        check("e").unwrap_err(),
+        "secret `e` of `vault` is empty; write `value: \"\"` if nothing is meant"
+    );
     let dotted = get_from_file(NESTED, &[("nestedSeparator", ".")], "b.c", "b.c");
     assert_eq!(dotted.unwrap(), "2");
 }

@@ -69,7 +69,10 @@ fn a_value_is_found_by_name_and_key_or_its_absence_explained() {
         "Secret `redis` of the namespace `prod` has no key `redis`; write `key` below \
          `secretKeyRef`"
     );
-    assert_eq!(check("redis", "empty"), "key `empty` of the Secret `redis` is empty; ");
+    assert_eq!(
+        check("redis", "empty"),
+        "key `empty` of the Secret `redis` is empty; write `value: \"\"` if nothing is meant"
+    );
     assert_eq!(check("redis", "binary"), "key `binary` of the Secret `redis` is not UTF-8 text; ");
     assert_eq!(
         check("mysql", "a"),
