@@ -60,6 +60,8 @@ impl Document<'_> {
         }
         match serde_saphyr::from_str_with_options::<Node>(self.text, options()) {
             Ok(mut node) => {
+                let lines: Vec<_> = self.text.lines().collect();
+                node.find_rewritten(&lines);
                 node.shift(self.lines_before);
                 Ok(Some(node))
             }

@@ -135,6 +135,11 @@ fn origin(item: &Node, name: &str, report: &mut Report) -> Option<Origin> {
         );
         return None;
     }
+    if literal.is_rewritten {
+        let message =
+            format!("the value of `{name}` is a number, and is not kept as it is written");
+        report.warning(literal.place, message, "put it in quotes if it is meant as text");
+    }
     let text = literal.flattened();
     if let Some((message, hint)) = doubtful::check(name, &text) {
         report.warning(literal.place, message, hint);

@@ -13,6 +13,7 @@ mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
 mod run;
+mod secrets;
 mod serve;
 mod support;
 mod verify;
