@@ -1,6 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
-use crate::{Protection, Sidecar};
+use arc_swap::ArcSwap;
+
+use crate::{Protection, Served, Sidecar};
 
 /// What serving needs to know besides the sidecar itself, whatever it is spoken to in.
 #[derive(Debug)]
@@ -11,6 +13,8 @@ pub struct Front {
     pub limits: Limits,
     /// Who may call.
     pub protection: Protection,
+    /// What there is to call. May change while requests are served.
+    pub served: ArcSwap<Served>,
 }
 
 /// How much of everything a front puts up with.

@@ -103,6 +103,11 @@ async fn answer(front: &Front, peer: &Peer, parts: &Parts, body: &mut impl Conte
     if !route.is_health() {
         front.protection.authenticate(peer, &parts.headers).await?;
     }
+    if let Some(part) = route.part()
+        && !front.served.load().http.have(part)
+    {
+        return Err(route::not_served(&parts.method, parts.uri.path()));
+    }
     match route {
         Route::Save { store } => state_api::save(front, &store, parts, body).await,
         Route::Get { store, key } => state_api::get(front, &store, &key, parts).await,

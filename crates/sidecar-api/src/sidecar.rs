@@ -1,6 +1,9 @@
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -109,8 +112,8 @@ impl Sidecar {
 
     /// What is not ready for the application to call, by name.
     pub fn outbound_not_ready(&self) -> Vec<String> {
-        let waits = |it: &&Component| !it.optional && it.status() != Status::Ready;
-        self.service.components().filter(waits).map(|it| it.name.clone()).collect()
+        let waits = |it: &&Arc<Component>| !it.optional && it.status() != Status::Ready;
+        self.service.components().iter().filter(waits).map(|it| it.name.clone()).collect()
     }
 
     /// What is not ready, the application included.
@@ -160,7 +163,7 @@ impl Sidecar {
         json!({
             "id": app_id,
             "runtimeVersion": version,
-            "components": self.service.components().map(component).collect::<Vec<_>>(),
+            "components": self.service.components().iter().map(|it| component(it)).collect::<Vec<_>>(),
             "extended": self.extended(),
             "appConnectionProperties": connection,
             "actorRuntime": {
@@ -182,6 +185,9 @@ fn component(it: &Component) -> Value {
     entry["status"] = status.name().into();
     if let Some(reason) = status.reason() {
         entry["error"] = reason.into();
+    }
+    if let Some(reason) = it.update_error() {
+        entry["updateError"] = reason.into();
     }
     if let Some(store) = it.store() {
         let can = store.capabilities();

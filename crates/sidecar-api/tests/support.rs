@@ -56,7 +56,12 @@ impl Served {
     ) -> Served {
         let identity = Identity { app_id: APP_ID.to_owned(), ..identity };
         let sidecar = Arc::new(Sidecar::new(identity, Service::new(APP_ID, components)));
-        let front = Arc::new(Front { sidecar, limits, protection: Protection::default() });
+        let front = Arc::new(Front {
+            sidecar,
+            limits,
+            protection: Protection::default(),
+            served: Default::default(),
+        });
         Served::front(front, grace).await
     }
 

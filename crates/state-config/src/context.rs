@@ -7,7 +7,7 @@ use std::{
 
 use uuid::{Builder, Uuid};
 
-use crate::secrets::{Kubernetes, SecretScopes};
+use crate::{configuration::SecretScope, secrets::Kubernetes};
 
 /// Who is loading the components, and what the surroundings offer them.
 ///
@@ -22,8 +22,8 @@ pub struct Context {
     pub environment: BTreeMap<String, String>,
     /// The cluster that it runs in. `None` outside of Kubernetes.
     pub kubernetes: Option<Kubernetes>,
-    /// Which secrets components may have; by default all.
-    pub secret_scopes: SecretScopes,
+    /// Which secrets components may have: of a store without a scope, all.
+    pub secret_scopes: Vec<SecretScope>,
     /// Types that no component may have, such as `state.redis` or `state.redis/v1`, in any case.
     pub denied_types: Vec<String>,
     /// What the values of `{uuid}` are derived from.

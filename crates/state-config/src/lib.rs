@@ -8,6 +8,7 @@
 //! `Debug` and no `Display` of this crate shows a value, since any value may be a password.
 
 mod component;
+pub mod configuration;
 mod context;
 mod document;
 mod duration;
@@ -22,6 +23,7 @@ mod secrets;
 mod spelling;
 
 pub use component::{Component, Source};
+pub use configuration::Configuration;
 pub use context::{Context, Seed};
 pub use duration::GoDuration;
 pub use key_prefix::{KeyPrefix, KeyPrefixError};
@@ -29,7 +31,4 @@ pub use load::{Rejected, Resources, load};
 pub use manifest::{SkipReason, Skipped};
 pub use problem::Problem;
 pub use properties::{Properties, PropertyError, UnknownProperty};
-pub use secrets::{
-    Access, DuplicateScope, Kubernetes, Secret, SecretRefusal, SecretScope, SecretScopes,
-    SecretSource,
-};
+pub use secrets::{Kubernetes, Secret, SecretRefusal, SecretSource};

@@ -13,7 +13,7 @@ use crate::{
 
 mod doubtful;
 mod entry;
-mod field;
+pub(crate) mod field;
 mod identity;
 
 pub(crate) use entry::{Entry, Origin};

@@ -17,7 +17,6 @@ mod scopes;
 pub(crate) use kubernetes::BUILT_IN;
 use kubernetes::KubernetesStore;
 pub use kubernetes::{Kubernetes, Secret, SecretRefusal, SecretSource};
-pub use scopes::{Access, DuplicateScope, SecretScope, SecretScopes};
 
 const ENVIRONMENT: &str = "secretstores.local.env";
 const FILE: &str = "secretstores.local.file";
@@ -144,7 +143,7 @@ impl SecretStores {
                 return unresolved(message, "");
             }
         };
-        if let Err(remedy) = context.secret_scopes.check(store, secret) {
+        if let Err(remedy) = scopes::check(&context.secret_scopes, store, secret) {
             let message = format!("the secret scopes refuse secret `{secret}` of `{store}`");
             let hint = format!("if this application may have it: {remedy} in the `Configuration`");
             return unresolved(message, hint);

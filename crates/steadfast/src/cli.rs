@@ -13,6 +13,7 @@ use clap::{
 };
 
 use sidecar_verify::Guarantee;
+use state_config::GoDuration;
 
 use crate::{
     accepted::Accepted,
@@ -199,6 +200,14 @@ pub(crate) struct SidecarArgs {
     )]
     pub(crate) resources_path: Vec<PathBuf>,
 
+    /// A file with a Configuration; may be given several times, later files lie on top of earlier ones
+    #[arg(short = 'c', long, value_name = "FILE", value_delimiter = ',', value_parser = not_empty)]
+    pub(crate) config: Vec<Option<PathBuf>>,
+
+    /// How often files are read again though nothing told of a change [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = go_duration, hide = true)]
+    pub(crate) hot_reload_reconcile_interval: Option<Duration>,
+
     /// Use this store, under the name statestore: memory, sqlite:///path, sqlite://relative/path,
     /// redis://user:password@host:port/db (rediss:// for TLS), postgres://user:password@host/database,
     /// mysql://user:password@host/schema or etcd://host1,host2,host3. For a server, `run` writes a component file
@@ -376,6 +385,11 @@ impl SidecarArgs {
         self.unix_domain_socket.as_deref().filter(|it| !it.is_empty()).map(Path::new)
     }
 
+    /// The files of `--config`.
+    pub(crate) fn config_files(&self) -> Vec<PathBuf> {
+        self.config.iter().flatten().cloned().collect()
+    }
+
     /// How long requests under way may take to finish. Source: Dapr's meaning of the flag.
     pub(crate) fn grace(&self) -> Duration {
         match self.dapr_graceful_shutdown_seconds {
@@ -383,6 +397,17 @@ impl SidecarArgs {
             seconds => Duration::from_secs(u64::try_from(seconds).unwrap_or(5)),
         }
     }
+}
+
+/// Dapr's CLI sends empty texts for flags that it was not given.
+fn not_empty(text: &str) -> Result<Option<PathBuf>, String> {
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+}
+
+/// A span of time in Go's notation, which is Dapr's: `10s`, `1m30s`, `500ms`.
+fn go_duration(text: &str) -> Result<Duration, String> {
+    let duration = GoDuration::parse(text).and_then(GoDuration::to_duration);
+    duration.ok_or_else(|| "not a duration, such as 10s or 1m30s".to_owned())
 }
 
 fn guarantee(text: &str) -> Result<Guarantee, String> {

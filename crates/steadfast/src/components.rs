@@ -5,7 +5,9 @@ use std::{path::PathBuf, sync::Arc};
 use anyhow::bail;
 use sidecar_api::Component as Slot;
 use state::{Error, FailureKind};
-use state_config::{Component, Context, Kubernetes, Resources, SkipReason};
+use state_config::{
+    Component, Configuration, Context, Kubernetes, Rejected, Resources, SkipReason,
+};
 use tracing::{error, info, warn};
 
 use crate::kubernetes::ApiServer;
@@ -28,6 +30,15 @@ pub(crate) fn context(app_id: &str, has_built_in_store: bool) -> anyhow::Result<
     let in_cluster = |it| Kubernetes { secrets: Arc::new(it), has_built_in_store };
     let kubernetes = ApiServer::of_pod()?.map(in_cluster);
     Ok(Context { kubernetes, ..Context::from_process(app_id) })
+}
+
+/// The same, with what the configuration says of components.
+pub(crate) fn configured(context: &Context, configuration: &Configuration) -> Context {
+    Context {
+        denied_types: configuration.denied_components.clone(),
+        secret_scopes: configuration.secret_scopes.clone(),
+        ..context.clone()
+    }
 }
 
 /// The state stores of these folders that this application may use.
@@ -62,11 +73,12 @@ pub(crate) fn load(context: &Context, folders: &[PathBuf]) -> anyhow::Result<Com
         let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
         bail!("the component files cannot be used:\n{}", problems.join("\n"))
     }
-    let slot = |it: state_config::Rejected| {
-        rejected_slot(&it.name, &it.component_type, &it.version, it.reason)
-    };
-    let rejected = rejected.into_iter().map(slot).collect();
-    Ok(Components { usable: components, rejected })
+    Ok(Components { usable: components, rejected: rejected.into_iter().map(slot_of).collect() })
+}
+
+/// What applications see of a component that is rejected.
+pub(crate) fn slot_of(it: Rejected) -> Arc<Slot> {
+    rejected_slot(&it.name, &it.component_type, &it.version, it.reason)
 }
 
 /// What applications see of a component that may be absent, and is, for this reason.

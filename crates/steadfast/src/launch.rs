@@ -9,27 +9,26 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use futures::future::join_all;
+use arc_swap::ArcSwap;
 use sidecar_api::{
     AppConnection, Front, Identity, Limits, Listener, Protection, Service, Sidecar, grpc, http,
 };
+use state_config::Configuration;
 use tracing::{debug, info, warn};
 
 use crate::{
     access::Access,
     cli::{Address, Port, SidecarArgs},
     components::Components,
-    opening::{Opening, openings},
-    ports,
+    configuration, ports,
+    reload::{RECONCILE_INTERVAL, Reloader, Sources},
     sockets::{self, Socket},
+    stores::Stores,
 };
 
 const HTTP_PORT: u16 = 3500;
 const GRPC_PORT: u16 = 50001;
 const METRICS_PORT: u16 = 9090;
-
-/// How long stores may take to be put in order at the end.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The pause between two attempts to reach the application. Source: Dapr.
 const APP_PAUSE: Duration = Duration::from_millis(100);
@@ -42,8 +41,19 @@ pub(crate) struct Launched {
     pub(crate) metrics_port: u16,
     front: Arc<Front>,
     listening: Listening,
-    openings: Vec<Opening>,
+    stores: Arc<Stores>,
+    reloader: Option<Reloader>,
     grace: Duration,
+}
+
+/// What files and flags have made of a sidecar so far.
+#[derive(Debug)]
+pub(crate) struct Described {
+    pub(crate) sources: Sources,
+    pub(crate) configuration: Configuration,
+    pub(crate) components: Components,
+    /// Whether SIGHUP asks for the files to be read again, and not for the end.
+    pub(crate) obeys_hangup: bool,
 }
 
 /// Where applications find it.
@@ -64,16 +74,18 @@ impl Launched {
     /// Takes the ports. What is wrong on the command line or in a file ends it here.
     pub(crate) fn prepare(
         args: &SidecarArgs,
-        app_id: &str,
-        components: Components,
+        described: Described,
         access: Access,
     ) -> anyhow::Result<Launched> {
+        let Described { sources, configuration, components, obeys_hangup } = described;
+        let app_id = &sources.context.app_id;
         check_addresses(args, &access)?;
-        let Components { usable, mut rejected } = components;
-        if usable.is_empty() {
+        if components.usable.is_empty() {
             warn!("no state store is configured: every request for state will be refused");
         }
-        let openings = openings(app_id, usable, &mut rejected)?;
+        let service = Service::new(app_id, []);
+        let sidecar = Arc::new(Sidecar::new(identity(args, app_id), service));
+        let stores = Stores::new(app_id, sidecar.clone(), components)?;
         let (places, listening) = match args.socket_folder() {
             Some(folder) => Listening::at_sockets(folder, app_id)?,
             None => Listening::at_ports(args)?,
@@ -87,10 +99,6 @@ impl Launched {
         }
         let metrics_port =
             ports::announce(port(args.metrics_port), METRICS_PORT, "--metrics-port")?;
-        // Of two with the same name, the last counts: the one that can be opened.
-        let slots = rejected.into_iter().chain(openings.iter().map(|it| it.slot.clone()));
-        let service = Service::new(app_id, slots);
-        let sidecar = Arc::new(Sidecar::new(identity(args, app_id), service));
         let limits = Limits {
             body_bytes_max: args.max_body_size.0,
             head_bytes_max: args.read_buffer_size,
@@ -104,7 +112,19 @@ impl Launched {
             tokens: access.tokens,
             trusts_own_user: access.trusts_own_user,
         };
-        let front = Arc::new(Front { sidecar: sidecar.clone(), limits, protection });
+        let served = ArcSwap::from_pointee(configuration::served(&configuration));
+        let front = Arc::new(Front { sidecar: sidecar.clone(), limits, protection, served });
+        let reloader = Some(Reloader {
+            sources,
+            stores: stores.clone(),
+            front: front.clone(),
+            configuration,
+            interval: args
+                .hot_reload_reconcile_interval
+                .filter(|it| !it.is_zero())
+                .unwrap_or(RECONCILE_INTERVAL),
+            obeys_hangup,
+        });
         for flag in args.accepted.given() {
             match flag.missed {
                 true => warn!("--{} has no effect yet", flag.name),
@@ -112,7 +132,7 @@ impl Launched {
             }
         }
         let grace = args.grace();
-        Ok(Launched { sidecar, places, metrics_port, front, listening, openings, grace })
+        Ok(Launched { sidecar, places, metrics_port, front, listening, stores, reloader, grace })
     }
 
     /// Serves until the sidecar is told to stop; returns whether all requests could be finished.
@@ -141,32 +161,22 @@ impl Launched {
         })
     }
 
-    /// Opens the stores. Those that cannot be reached are tried again in the background.
+    /// Opens the stores, and follows the files from then on. Stores that cannot be reached are tried again in the background.
     ///
     /// # Errors
     ///
     /// If a store's settings are wrong: no second attempt would help.
-    pub(crate) async fn open(&self) -> anyhow::Result<()> {
+    pub(crate) async fn open(&mut self) -> anyhow::Result<()> {
         if let Some(port) = self.sidecar.identity.app.port {
             tokio::spawn(reach_app(self.sidecar.clone(), port));
         }
-        let first_attempts = join_all(self.openings.iter().map(Opening::first_attempt)).await;
-        let mistakes: Vec<_> = first_attempts.into_iter().flatten().collect();
-        if mistakes.is_empty() {
-            return Ok(());
-        }
-        bail!("{}", mistakes.join("\n"))
+        self.stores.open().await?;
+        self.reloader.take().map_or(Ok(()), Reloader::start)
     }
-}
 
-impl Launched {
-    /// Puts the stores in order before the end, if that does not take long.
+    /// Puts the stores in order before the end.
     pub(crate) async fn close(&self) {
-        let stores = self.openings.iter().filter_map(|it| it.slot.store());
-        let closing = join_all(stores.map(|it| it.close()));
-        if tokio::time::timeout(CLOSE_PATIENCE, closing).await.is_err() {
-            warn!("the stores take long to close; nothing depends on it");
-        }
+        self.stores.close().await;
     }
 }
 

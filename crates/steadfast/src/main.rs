@@ -1,7 +1,7 @@
 //! `steadfast`: a state sidecar.
 //!
 //! `main` parses, dispatches and chooses the exit code. `launch` turns flags and `components` into
-//! a sidecar that listens, and `opening` opens its stores; `serve` runs it alone, `run` beside an
+//! a sidecar that listens, `stores` and `opening` open its stores, and `reload` follows its files; `serve` runs it alone, `run` beside an
 //! application. `verify` finds out what a store is worth.
 
 use std::{process::ExitCode, time::Instant};
@@ -13,6 +13,7 @@ mod access;
 mod app;
 mod cli;
 mod components;
+mod configuration;
 mod console;
 mod kubernetes;
 mod launch;
@@ -20,10 +21,12 @@ mod logging;
 mod opening;
 mod ports;
 mod provision;
+mod reload;
 mod run;
 mod serve;
 mod signals;
 mod sockets;
+mod stores;
 mod verify;
 
 /// The exit code of a failure of our own; what applications exit with is passed on as it is.

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -17,10 +17,12 @@ use crate::{
     app::{self, App},
     cli::{RunArgs, SidecarArgs},
     components::{self, Components},
+    configuration,
     console::{Console, Mark},
-    launch::{Launched, Places},
+    launch::{Described, Launched, Places},
     logging,
     provision::{self, StoreUrl},
+    reload::Sources,
     serve,
     signals::Signals,
 };
@@ -37,11 +39,18 @@ pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> 
     };
     components::check_app_id(&app_id)?;
     let (access, token) = Access::for_run(!args.no_api_token)?;
-    let components = chosen_components(&args.sidecar, &app_id, console)?;
+    let files = args.sidecar.config_files();
+    let context = components::context(&app_id, !args.sidecar.disable_builtin_k8s_secret_store)?;
+    let configuration = configuration::load(&context, &files)?;
+    let configured = components::configured(&context, &configuration);
+    let components = chosen_components(&args.sidecar, &configured, console)?;
+    let folders = followed(&args.sidecar);
+    let sources = Sources { context, folders, files };
+    let described = Described { sources, configuration, components, obeys_hangup: false };
     let runtime = crate::runtime()?;
     // On this thread, which lives as long as the process: see `App::start`.
     let code = runtime.block_on(async {
-        let launched = Launched::prepare(&args.sidecar, &app_id, components, access)?;
+        let launched = Launched::prepare(&args.sidecar, described, access)?;
         let starting = match &launched.places {
             Places::Ports { http, grpc } => {
                 format!("Starting Steadfast with id {app_id}. HTTP Port: {http}. gRPC Port: {grpc}")
@@ -74,33 +83,43 @@ fn id_of_folder() -> String {
     if id.is_empty() { "app".to_owned() } else { id.to_owned() }
 }
 
+/// The folders that were named, or the usual one.
+fn folders(args: &SidecarArgs) -> Vec<PathBuf> {
+    match args.resources_path.as_slice() {
+        [] => vec![provision::default_folder()],
+        named => named.to_vec(),
+    }
+}
+
+/// The folders whose changes take effect: those whose files count at the start.
+fn followed(args: &SidecarArgs) -> Vec<PathBuf> {
+    match &args.state_store {
+        Some(url) if !url.is_server() => args.resources_path.clone(),
+        _ => folders(args),
+    }
+}
+
 fn chosen_components(
     args: &SidecarArgs,
-    app_id: &str,
+    context: &state_config::Context,
     console: Console,
 ) -> anyhow::Result<Components> {
-    let context = components::context(app_id, !args.disable_builtin_k8s_secret_store)?;
-    let load = |folders| components::load(&context, folders);
-    let default = provision::default_folder();
-    let folders = match args.resources_path.as_slice() {
-        [] => std::slice::from_ref(&default),
-        named => named,
-    };
+    let folders = &folders(args)[..];
+    // The default folder is made when it is needed; one that was named and is not there is a
+    // mistake, which `load` reports.
+    let is_new = args.resources_path.is_empty() && !folders[0].is_dir();
     if let Some(url) = &args.state_store {
         if url.is_server() {
-            // As below, a folder that was named and is not there is a mistake.
-            let is_new = args.resources_path.is_empty() && !default.is_dir();
-            let there = if is_new { Components::default() } else { load(folders)? };
+            let there =
+                if is_new { Components::default() } else { components::load(context, folders)? };
             return kept(url, there, &folders[0], console);
         }
-        let mut components = load(&args.resources_path)?;
+        let mut components = components::load(context, &args.resources_path)?;
         components.usable.push(serve::chosen(url.component(), &components.usable)?);
         return Ok(components);
     }
-    // The default folder is made when it is needed; one that was named and is not there is a
-    // mistake, which `load` reports.
-    let is_new = args.resources_path.is_empty() && !default.is_dir();
-    let components = if is_new { Components::default() } else { load(folders)? };
+    let components =
+        if is_new { Components::default() } else { components::load(context, folders)? };
     if !(components.usable.is_empty() && components.rejected.is_empty()) {
         return Ok(components);
     }
@@ -113,7 +132,7 @@ fn chosen_components(
         );
         console.say(Mark::Info, &written);
     }
-    load(folders)
+    components::load(context, folders)
 }
 
 /// The components with the store of the URL among them, for which a file is written unless there is one.
@@ -150,7 +169,7 @@ struct Job {
 impl Job {
     async fn run_alone(mut self) -> anyhow::Result<ExitCode> {
         let (console, places) = (self.console, self.launched.places.clone());
-        let store = self.launched.sidecar.service.components().next().map(|it| it.name.clone());
+        let store = self.launched.sidecar.service.components().first().map(|it| it.name.clone());
         let sidecar = self.launched.sidecar.clone();
         let ready = || {
             let up = "You're up and running! Steadfast logs will appear here.";

@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Instant};
 
 use anyhow::bail;
 use sidecar_api::Stop;
-use state_config::Component;
+use state_config::{Component, Context};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -12,8 +12,10 @@ use crate::{
     access::Access,
     cli::SidecarArgs,
     components::{self, Components},
-    launch::Launched,
+    configuration,
+    launch::{Described, Launched},
     logging,
+    reload::Sources,
     signals::Signals,
 };
 
@@ -22,11 +24,21 @@ pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitC
     let app_id = args.app_id.as_deref().unwrap_or_default();
     components::check_app_id(app_id)?;
     let access = Access::from_environment()?;
-    let components = chosen_components(args, app_id)?;
+    let files = args.config_files();
+    let context = components::context(app_id, !args.disable_builtin_k8s_secret_store)?;
+    let configuration = configuration::load(&context, &files)?;
+    let components = chosen_components(args, &components::configured(&context, &configuration))?;
+    let folders = args.resources_path.clone();
+    let described = Described {
+        sources: Sources { context, folders, files },
+        configuration,
+        components,
+        obeys_hangup: true,
+    };
     let runtime = crate::runtime()?;
     let code = runtime.block_on(async {
-        let mut launched = Launched::prepare(args, app_id, components, access)?;
-        let mut signals = Signals::ending()?;
+        let mut launched = Launched::prepare(args, described, access)?;
+        let mut signals = Signals::of_daprd()?;
         alone(&mut launched, &mut signals, started, || {}).await
     });
     // Nothing that still runs in the background matters: nobody was promised anything by it.
@@ -34,9 +46,8 @@ pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitC
     code
 }
 
-fn chosen_components(args: &SidecarArgs, app_id: &str) -> anyhow::Result<Components> {
-    let context = components::context(app_id, !args.disable_builtin_k8s_secret_store)?;
-    let mut components = components::load(&context, &args.resources_path)?;
+fn chosen_components(args: &SidecarArgs, context: &Context) -> anyhow::Result<Components> {
+    let mut components = components::load(context, &args.resources_path)?;
     if let Some(url) = &args.state_store {
         components.usable.push(chosen(url.component(), &components.usable)?);
     }

@@ -13,7 +13,12 @@ pub(super) fn of(sidecar: &Sidecar) -> GetMetadataResponse {
     let at_most = |it: Option<u32>| it.and_then(|it| i32::try_from(it).ok()).unwrap_or_default();
     GetMetadataResponse {
         id: identity.app_id.clone(),
-        registered_components: sidecar.service.components().map(component).collect(),
+        registered_components: sidecar
+            .service
+            .components()
+            .iter()
+            .map(|it| component(it))
+            .collect(),
         extended_metadata: sidecar.extended().into_iter().collect(),
         app_connection_properties: Some(AppConnectionProperties {
             port: at_most(app.port.map(u32::from)),

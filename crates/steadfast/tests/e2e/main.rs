@@ -12,6 +12,7 @@ mod mysql;
 mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
+mod reload;
 mod run;
 mod secrets;
 mod serve;

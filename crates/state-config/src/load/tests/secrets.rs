@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{MEMORY, VAULT, context, load_files, render, with_metadata};
 use crate::{
-    Access, Context, Kubernetes, Rejected, Secret, SecretRefusal, SecretScope, SecretScopes,
-    SecretSource, SkipReason,
+    Context, Kubernetes, Rejected, Secret, SecretRefusal, SecretSource, SkipReason,
+    configuration::SecretScope,
 };
 
 /// One secret in one namespace.
@@ -102,16 +102,14 @@ fn another_component_of_its_name_does_not_hide_the_built_in_secret_store() {
 
 #[test]
 fn a_secret_that_scopes_refuse_is_a_problem_with_a_remedy() {
-    let scopes = |scope: SecretScope| Context {
-        secret_scopes: SecretScopes::new([scope]).unwrap(),
-        ..context()
-    };
+    let scopes = |scope: SecretScope| Context { secret_scopes: vec![scope], ..context() };
     let text = with_metadata("  - {name: p, secretKeyRef: {name: REDIS_PASSWORD}}");
     let files = [("f.yaml", text.as_str()), VAULT];
     let scope = SecretScope {
         store_name: "vault".to_owned(),
+        allowed_by_default: true,
+        allowed_secrets: vec![],
         denied_secrets: vec!["REDIS_PASSWORD".to_owned()],
-        ..SecretScope::default()
     };
     assert_eq!(
         lines(&files, &scopes(scope.clone())),
@@ -119,7 +117,7 @@ fn a_secret_that_scopes_refuse_is_a_problem_with_a_remedy() {
           `REDIS_PASSWORD` of `vault`; if this application may have it: remove it from \
           `deniedSecrets` in the `Configuration`"]
     );
-    let scope = SecretScope { default_access: Access::Deny, denied_secrets: vec![], ..scope };
+    let scope = SecretScope { allowed_by_default: false, denied_secrets: vec![], ..scope };
     assert_eq!(
         lines(&files, &scopes(scope.clone())),
         ["problem: f.yaml:7:5: metadata field `p`: the secret scopes refuse secret \
