@@ -27,6 +27,7 @@ pub(crate) fn context() -> Context {
         app_id: "cart".to_owned(),
         namespace: Some("production".to_owned()),
         environment: environment.into(),
+        ..Context::default()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     manifest::{Entry, Manifest, Origin},
     problem::{Problem, Report, printable},
     properties::{Properties, PropertyError},
-    secrets::{self, SecretStores, Unresolved},
+    secrets::{self, Reference, SecretStores, Unresolved},
 };
 
 /// A state store to open, as its file says, with secrets resolved.
@@ -48,9 +48,25 @@ impl Component {
         matches!(self.version.as_str(), "" | "v0")
     }
 
-    /// Whether the other is the same but for the place where it is written.
+    /// Whether both say the same, wherever that is written: what is open for one serves the other.
     pub fn is_same_as(&self, other: &Component) -> bool {
-        Component { source: self.source.clone(), ..other.clone() } == *self
+        let Component {
+            name,
+            component_type,
+            version,
+            properties,
+            key_prefix,
+            ignore_errors,
+            init_timeout,
+            source: _,
+        } = self;
+        *name == other.name
+            && *component_type == other.component_type
+            && *version == other.version
+            && properties.is_same_as(&other.properties)
+            && *key_prefix == other.key_prefix
+            && *ignore_errors == other.ignore_errors
+            && *init_timeout == other.init_timeout
     }
 
     /// Reads the properties into a store's own settings struct; see [`Properties::parse`].
@@ -140,25 +156,37 @@ fn value(
     context: &Context,
 ) -> Result<String, Unresolved> {
     match &entry.origin {
-        Origin::Literal(text) => expand(text, context),
+        Origin::Literal(text) => {
+            expand(text, |i| context.seed.uuid(&manifest.name, &entry.name, i), context)
+        }
         Origin::Environment(name) => variable(name, context),
         // Differs from Dapr: which takes quotes off a secret that has them, and fills in templates.
-        Origin::Secret { name, key } => match &manifest.secret_store {
-            Some(store) => stores.get(store, name, key, context),
-            None => Err(Unresolved {
-                message: format!("the component does not say which secret store `{name}` is in"),
-                hint: "write `auth: {secretStore: <name>}` at the top level".to_owned(),
-            }),
-        },
+        Origin::Secret { name, key } => {
+            let in_kubernetes = context.kubernetes.is_some().then_some(secrets::BUILT_IN);
+            let Some(store) = manifest.secret_store.as_deref().or(in_kubernetes) else {
+                return Err(Unresolved {
+                    message: format!(
+                        "the component does not say which secret store `{name}` is in"
+                    ),
+                    hint: "write `auth: {secretStore: <name>}` at the top level".to_owned(),
+                });
+            };
+            let namespace = manifest.namespace.as_deref();
+            stores.get(&Reference { store, secret: name, key, namespace }, context)
+        }
     }
 }
 
 /// Fills in `{uuid}`, `{podName}`, `{namespace}` and `{appID}`.
-fn expand(text: &str, context: &Context) -> Result<String, Unresolved> {
+fn expand(
+    text: &str,
+    uuid: impl Fn(usize) -> Uuid,
+    context: &Context,
+) -> Result<String, Unresolved> {
     let mut pieces = text.split("{uuid}");
     let mut text = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        text.push_str(&Uuid::new_v4().to_string());
+    for (i, piece) in pieces.enumerate() {
+        text.push_str(&uuid(i).to_string());
         text.push_str(piece);
     }
     if text.contains("{podName}") {
@@ -178,7 +206,7 @@ fn expand(text: &str, context: &Context) -> Result<String, Unresolved> {
 }
 
 fn variable(name: &str, context: &Context) -> Result<String, Unresolved> {
-    if name.is_empty() || name.contains(' ') {
+    if name.is_empty() || name.contains([' ', '$']) {
         return Err(Unresolved {
             message: format!("`envRef` cannot be `{}`", name),
             hint: "write the name of an environment variable".to_owned(),

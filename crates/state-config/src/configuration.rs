@@ -213,8 +213,12 @@ pub fn load(files: &[PathBuf], context: &Context) -> Loaded {
 fn read(path: &Path, context: &Context, report: &mut Report) -> Option<Node> {
     let text = match file::read(path) {
         Ok(text) => environment::expand(&text, context, report),
-        Err(message) => {
-            report.file_problem(message, "name another with --config, or leave the flag out");
+        Err(it) => {
+            let hint = match it.hint {
+                "" => "name another with --config, or leave the flag out",
+                hint => hint,
+            };
+            report.file_problem(it.message, hint);
             return None;
         }
     };

@@ -29,13 +29,15 @@ pub(crate) struct Fault {
 }
 
 /// Splits at lines that begin with `---`; what else is on such a line is discarded, as in Dapr.
+///
+/// Differs from Dapr: which takes `-----BEGIN CERTIFICATE-----` for such a line, too.
 pub(crate) fn split(text: &str) -> Vec<Document<'_>> {
     let mut documents = Vec::new();
     let (mut from, mut lines_before) = (0, 0);
     let (mut at, mut line) = (0, 0);
     for it in text.split_inclusive('\n') {
         line += 1;
-        if it.starts_with("---") {
+        if is_divider(it) {
             documents.push(Document { text: &text[from..at], lines_before });
             (from, lines_before) = (at + it.len(), line);
         }
@@ -43,6 +45,11 @@ pub(crate) fn split(text: &str) -> Vec<Document<'_>> {
     }
     documents.push(Document { text: &text[from..], lines_before });
     documents
+}
+
+fn is_divider(line: &str) -> bool {
+    let more = line.starts_with("---").then(|| line.trim_start_matches('-'));
+    more.is_some_and(|it| !it.starts_with(char::is_alphanumeric))
 }
 
 impl Document<'_> {
@@ -53,6 +60,8 @@ impl Document<'_> {
         }
         match serde_saphyr::from_str_with_options::<Node>(self.text, options()) {
             Ok(mut node) => {
+                let lines: Vec<_> = self.text.lines().collect();
+                node.find_rewritten(&lines);
                 node.shift(self.lines_before);
                 Ok(Some(node))
             }
@@ -140,7 +149,7 @@ fn explain(error: &Error) -> (String, &'static str) {
 
 /// The parser's messages are stable enough to look for a word; without a match there is no hint.
 fn usual_remedy(message: &str) -> &'static str {
-    const REMEDIES: [(&str, &str); 8] = [
+    const REMEDIES: [(&str, &str); 13] = [
         ("tab", "indent with spaces"),
         (
             "mapping values are not allowed",
@@ -150,6 +159,20 @@ fn usual_remedy(message: &str) -> &'static str {
             "cannot be a key",
             "put a value that begins with `{` in quotes; a template must be rendered first",
         ),
+        (
+            "only valid inside a block",
+            "put a value that begins with `-` in quotes; a template must be rendered first",
+        ),
+        (
+            "simple key expected",
+            "write `name: value`, indent the lines of a block of text, and remove what a merge left",
+        ),
+        (
+            "could not find expected ':'",
+            "write `name: value`, and indent the lines of a block of text",
+        ),
+        ("trailing content after", "put the whole value in one pair of quotes"),
+        ("hexadecimal", "use single quotes, in which `\\` means itself"),
         ("unexpected character", "put the value in quotes"),
         ("unclosed quote", "end the value with the quote it begins with"),
         ("unclosed bracket", "close the bracket, or put the value in quotes"),

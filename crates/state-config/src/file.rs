@@ -5,16 +5,40 @@ use std::{fs::File, io::Read, path::Path};
 /// 1 MiB. Our own bound; Dapr hangs above 64 KiB. Source: security.md section 4.5.
 const FILE_LEN_MAX: u64 = 1024 * 1024;
 
-/// Returns the text of a file, or what is wrong with it in words.
-pub(crate) fn read(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|e| format!("the file cannot be opened: {e}"))?;
+/// What is wrong with a file, in words, and what to do about it.
+pub(crate) struct Unreadable {
+    pub(crate) message: String,
+    pub(crate) hint: &'static str,
+}
+
+/// Returns the text of a file.
+pub(crate) fn read(path: &Path) -> Result<String, Unreadable> {
+    let unreadable = |message: String, hint| Unreadable { message, hint };
+    let file =
+        File::open(path).map_err(|e| unreadable(format!("the file cannot be opened: {e}"), ""))?;
     let mut bytes = Vec::new();
     // One more than allowed, rather than asking for the length: a pipe has none.
     file.take(FILE_LEN_MAX + 1)
         .read_to_end(&mut bytes)
-        .map_err(|e| format!("the file cannot be read: {e}"))?;
+        .map_err(|e| unreadable(format!("the file cannot be read: {e}"), ""))?;
     if bytes.len() as u64 > FILE_LEN_MAX {
-        return Err("the file is larger than 1 MiB".to_owned());
+        let message = "the file is larger than 1 MiB".to_owned();
+        return Err(unreadable(message, "divide it into several"));
     }
-    String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text".to_owned())
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        let message = "the file is in UTF-16".to_owned();
+        return Err(unreadable(message, "save it as UTF-8"));
+    }
+    if let Some(at) = bytes.iter().position(|it| *it == 0) {
+        let message = format!("the file has a NUL byte in line {}", line_at(&bytes, at));
+        return Err(unreadable(message, "save it anew, as text"));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let line = line_at(e.as_bytes(), e.utf8_error().valid_up_to());
+        unreadable(format!("the file is not UTF-8 text in line {line}"), "save it as UTF-8")
+    })
+}
+
+fn line_at(bytes: &[u8], at: usize) -> usize {
+    bytes[..at].iter().filter(|it| **it == b'\n').count() + 1
 }

@@ -24,10 +24,11 @@ mod spelling;
 
 pub use component::{Component, Source};
 pub use configuration::Configuration;
-pub use context::Context;
+pub use context::{Context, Seed};
 pub use duration::GoDuration;
 pub use key_prefix::{KeyPrefix, KeyPrefixError};
-pub use load::{Resources, load};
+pub use load::{Rejected, Resources, load};
 pub use manifest::{SkipReason, Skipped};
 pub use problem::Problem;
 pub use properties::{Properties, PropertyError, UnknownProperty};
+pub use secrets::{Kubernetes, Secret, SecretRefusal, SecretSource};

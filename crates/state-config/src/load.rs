@@ -9,9 +9,9 @@ use crate::{
     context::Context,
     document, file,
     manifest::{self, Manifest, Reading, SkipReason, Skipped},
-    problem::{Problem, Report},
+    problem::{Problem, Report, printable},
     properties::Properties,
-    secrets::{self, SecretStores},
+    secrets::{self, NotOpened, SecretStores},
 };
 
 /// What directories of component files say.
@@ -19,12 +19,28 @@ use crate::{
 pub struct Resources {
     /// The state stores in scope, in load order: directories as given, files by name.
     pub components: Vec<Component>,
+    /// State stores that `ignoreErrors` lets the start go on without, though there is a problem with
+    /// them. In load order.
+    pub rejected: Vec<Rejected>,
     /// Components that are of no concern here, and why.
     pub skipped: Vec<Skipped>,
     /// What keeps components from being used. In load order.
     pub problems: Vec<Problem>,
     /// What is probably not meant, but harmless.
     pub warnings: Vec<Problem>,
+}
+
+/// A state store in scope that cannot be used as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its name.
+    pub name: String,
+    /// Its `spec.type` as written; empty if it has none.
+    pub component_type: String,
+    /// Its version in lower case; empty if it has none, or none that can be read.
+    pub version: String,
+    /// What is wrong with it, with places and remedies: all its problems, in one line.
+    pub reason: String,
 }
 
 /// One document and what has been found out about it.
@@ -47,20 +63,45 @@ pub fn load(directories: &[PathBuf], context: &Context) -> Resources {
 
     let mut resources = Resources::default();
     for Page { reading, mut report } in pages {
-        match reading {
-            Reading::Manifest(it) if !it.is_secret_store() => {
-                let component = component::resolve(&it, &stores, context, &mut report);
-                resources.components.extend(component);
-            }
-            Reading::Skipped(it) => resources.skipped.push(it),
-            Reading::Manifest(_) | Reading::Nothing => {}
+        if let Reading::Manifest(it) = &reading
+            && !it.is_secret_store()
+        {
+            let component = component::resolve(it, &stores, context, &mut report);
+            resources.components.extend(component);
         }
         report.problems.sort_by_key(|it| (it.line, it.column));
         report.warnings.sort_by_key(|it| (it.line, it.column));
+        resources.rejected.extend(rejected(&reading, &report));
+        if let Reading::Skipped(it) = reading {
+            resources.skipped.push(it);
+        }
         resources.problems.append(&mut report.problems);
         resources.warnings.append(&mut report.warnings);
     }
     resources
+}
+
+/// What is left of a component that may fail, and does.
+fn rejected(reading: &Reading, report: &Report) -> Option<Rejected> {
+    let version = match reading {
+        Reading::Manifest(it) if it.is_secret_store() => return None,
+        Reading::Manifest(it) => it.version.clone(),
+        Reading::Nothing => String::new(),
+        Reading::Skipped(_) => return None,
+    };
+    let name = report.component.clone().filter(|it| !it.is_empty())?;
+    if !report.ignorable || report.problems.is_empty() {
+        return None;
+    }
+    let component_type = report.component_type.clone().unwrap_or_default();
+    let problems: Vec<_> = report.problems.iter().map(ToString::to_string).collect();
+    let (name, component_type) = (printable(&name), printable(&component_type));
+    Some(Rejected {
+        name,
+        component_type,
+        version: printable(&version),
+        reason: problems.join("; "),
+    })
 }
 
 fn read_directory(directory: &Path, context: &Context, pages: &mut Vec<Page>) {
@@ -77,9 +118,9 @@ fn read_directory(directory: &Path, context: &Context, pages: &mut Vec<Page>) {
     for path in files {
         match file::read(&path) {
             Ok(text) => read_file(&path, &text, context, pages),
-            Err(message) => {
+            Err(it) => {
                 let mut report = Report::new(&path);
-                report.file_problem(message, "");
+                report.file_problem(it.message, it.hint);
                 pages.push(Page { reading: Reading::Nothing, report });
             }
         }
@@ -140,7 +181,7 @@ fn refuse_duplicates(pages: &mut [Page]) {
 }
 
 fn open_secret_stores(pages: &mut [Page], context: &Context) -> SecretStores {
-    let mut stores = SecretStores::default();
+    let mut stores = SecretStores::built_in(context);
     for page in &*pages {
         close_for_now(page, &mut stores);
     }
@@ -158,9 +199,14 @@ fn open_secret_stores(pages: &mut [Page], context: &Context) -> SecretStores {
             stores.close(name, "there is a problem with it");
             continue;
         }
-        match secrets::open(&manifest.component_type, &properties) {
+        match secrets::open(&manifest.component_type, &properties, context) {
             Ok(store) => stores.open(name, store),
-            Err(message) => {
+            Err(NotOpened::Unusable(reason)) => {
+                let message = format!("the secret store `{name}` cannot be used: {reason}");
+                report.warning(manifest.place, message, "");
+                stores.close(name, reason);
+            }
+            Err(NotOpened::Mistake(message)) => {
                 let message = format!("the secret store cannot be opened: {message}");
                 report.problem(manifest.place, message, "");
                 stores.close(name, "there is a problem with it");
@@ -179,15 +225,21 @@ fn close_for_now(page: &Page, stores: &mut SecretStores) {
         Reading::Skipped(Skipped { name, component_type, reason }) => {
             let reason = match reason {
                 SkipReason::NotAStateStore => {
-                    format!("`{component_type}` is not a type of secret store that there is here")
+                    format!(
+                        "`{component_type}` is not a type of secret store that there is here; \
+                         there are {}",
+                        secrets::TYPES.join(", ")
+                    )
                 }
-                SkipReason::OutOfScope | SkipReason::OtherNamespace(_) => reason.to_string(),
+                SkipReason::OutOfScope | SkipReason::OtherNamespace(_) | SkipReason::Denied => {
+                    reason.to_string()
+                }
             };
-            stores.close(name.clone(), reason);
+            stores.close_unless_open(name, reason);
         }
         Reading::Manifest(_) | Reading::Nothing => {
             if let (Some(name), false) = (&page.report.component, page.report.problems.is_empty()) {
-                stores.close(name.clone(), "there is a problem with it");
+                stores.close_unless_open(name, "there is a problem with it");
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::{
     spelling::nearest,
 };
 
+mod doubtful;
 mod entry;
 pub(crate) mod field;
 mod identity;
@@ -37,6 +38,7 @@ const OTHER_BUILDING_BLOCKS: [&str; 10] = [
 /// A component in scope, with its secrets still by name. Has no `Debug`: it holds values.
 pub(crate) struct Manifest {
     pub(crate) name: String,
+    pub(crate) namespace: Option<String>,
     pub(crate) place: Place,
     pub(crate) component_type: String,
     pub(crate) version: String,
@@ -74,6 +76,8 @@ pub enum SkipReason {
     OutOfScope,
     /// It is for applications of this other namespace.
     OtherNamespace(String),
+    /// The configuration does not allow components of its type.
+    Denied,
     /// It belongs to another building block, or is a secret store of a kind that we do not have.
     NotAStateStore,
 }
@@ -93,14 +97,14 @@ pub(crate) fn read(document: &Node, context: &Context, report: &mut Report) -> R
     let name = document.get("metadata").and_then(|it| it.get("name")).and_then(Node::scalar);
     report.component = name.clone();
     let spec = document.get("spec");
+    report.component_type = spec.and_then(|it| it.get("type")).and_then(Node::scalar);
     let ignore_errors = spec.and_then(|it| it.get("ignoreErrors"));
     report.ignorable = matches!(ignore_errors.map(|it| &it.content), Some(Content::Bool(true)));
 
     if let Some(reason) = skip_reason(document, context, report) {
-        let component_type = spec.and_then(|it| it.get("type")).and_then(Node::scalar);
         return Reading::Skipped(Skipped {
             name: name.unwrap_or_default(),
-            component_type: component_type.unwrap_or_default(),
+            component_type: report.component_type.clone().unwrap_or_default(),
             reason,
         });
     }
@@ -121,8 +125,12 @@ pub(crate) fn read(document: &Node, context: &Context, report: &mut Report) -> R
     let (Some(name), Some(component_type)) = (name, component_type) else {
         return Reading::Nothing;
     };
+    let metadata = document.get("metadata");
+    let namespace =
+        metadata.and_then(|it| field::text(it, "namespace", "metadata.namespace", report));
     Reading::Manifest(Manifest {
         name,
+        namespace,
         place: document.place,
         component_type,
         version: version.unwrap_or_default().to_lowercase(),
@@ -146,10 +154,41 @@ fn skip_reason(document: &Node, context: &Context, report: &mut Report) -> Optio
     if let Some(namespace) = namespace.filter(other) {
         return Some(SkipReason::OtherNamespace(namespace));
     }
-    let component_type = document.get("spec")?.get("type").and_then(Node::scalar)?;
+    let spec = document.get("spec")?;
+    let component_type = spec.get("type").and_then(Node::scalar)?;
+    let version = spec.get("version").and_then(Node::scalar).unwrap_or_default();
+    if is_denied(&component_type, &version, &context.denied_types) {
+        // Dapr's words, which tools look for.
+        let name = report.component.as_deref().unwrap_or_default();
+        let message = format!(
+            "component '{name}' cannot be loaded because components of type '{name} \
+             ({component_type}/{version})' are not allowed"
+        );
+        let hint = "`spec.components.deny` of the `Configuration` names the type";
+        report.warning(document.place, message, hint);
+        return Some(SkipReason::Denied);
+    }
     let other = OTHER_BUILDING_BLOCKS.contains(&category(&component_type).as_str())
         || category(&component_type) == "secretstores" && !secrets::is_supported(&component_type);
     other.then_some(SkipReason::NotAStateStore)
+}
+
+/// Whether the type, or this version of it, is on the list.
+///
+/// Differs from Dapr: which compares in exact case, and drops all components without a version.
+fn is_denied(component_type: &str, version: &str, denied_types: &[String]) -> bool {
+    // What has no version gets the first that there is, and must not slip through by that.
+    let numbered = |it: &str| match it.to_lowercase().as_str() {
+        "" | "v0" => "v1".to_owned(),
+        it => it.to_owned(),
+    };
+    denied_types.iter().map(|it| it.trim()).any(|it| match it.split_once('/') {
+        None => it.eq_ignore_ascii_case(component_type),
+        Some((denied, denied_version)) => {
+            denied.eq_ignore_ascii_case(component_type)
+                && numbered(denied_version) == numbered(version)
+        }
+    })
 }
 
 /// The applications named; none, which means all, if they cannot be understood.
@@ -221,11 +260,11 @@ fn component_type(document: &Node, report: &mut Report) -> Option<String> {
     let Some((_, store)) = component_type.split_once('.') else {
         let message =
             format!("`spec.type` is `{component_type}`, which does not say what it is a type of");
-        report.problem(
-            node.place,
-            message,
-            &format!("if it is a state store, write `type: state.{component_type}`"),
-        );
+        // `state-redis` and `state/redis` are meant as `state.redis`.
+        let store = component_type.strip_prefix("state").unwrap_or(&component_type);
+        let store = store.trim_start_matches(|it: char| !it.is_alphanumeric());
+        let hint = format!("if it is a state store, write `type: state.{store}`");
+        report.problem(node.place, message, &hint);
         return None;
     };
     if !matches!(category.as_str(), "state" | "secretstores") {
@@ -256,6 +295,10 @@ fn init_timeout(spec: &Node, report: &mut Report) -> Duration {
         return INIT_TIMEOUT;
     };
     let text = node.scalar().unwrap_or_default();
+    // Kubernetes writes it out so.
+    if text.is_empty() && matches!(node.content, Content::Text(_)) {
+        return INIT_TIMEOUT;
+    }
     let timeout = GoDuration::parse(&text).and_then(GoDuration::to_duration);
     match timeout.filter(|it| !it.is_zero()) {
         Some(timeout) => timeout,
@@ -278,6 +321,7 @@ impl fmt::Display for SkipReason {
         match self {
             SkipReason::OutOfScope => f.write_str("its scopes do not name this application"),
             SkipReason::OtherNamespace(it) => write!(f, "it belongs to the namespace `{it}`"),
+            SkipReason::Denied => f.write_str("components of its type are not allowed"),
             SkipReason::NotAStateStore => f.write_str("it is not a state store"),
         }
     }

@@ -14,6 +14,8 @@ use crate::problem::Place;
 pub(crate) struct Node {
     pub(crate) place: Place,
     pub(crate) content: Content,
+    /// Whether it is a number that is written in another way than [`Content`] has it.
+    pub(crate) is_rewritten: bool,
 }
 
 /// What YAML can say. Numbers are text already, in the form that JSON in Go gives them.
@@ -99,6 +101,32 @@ impl Node {
         }
     }
 
+    /// Finds the numbers that are written in another way than they are read, such as `007`, in the
+    /// lines of the document.
+    pub(crate) fn find_rewritten(&mut self, lines: &[&str]) {
+        match &mut self.content {
+            Content::Number(read) => {
+                let line = usize::try_from(self.place.line)
+                    .ok()
+                    .and_then(|it| lines.get(it.checked_sub(1)?));
+                let before =
+                    usize::try_from(self.place.column.saturating_sub(1)).unwrap_or(usize::MAX);
+                let rest = line.into_iter().flat_map(|it| it.chars().skip(before));
+                let ends = |it: &char| it.is_whitespace() || matches!(it, ',' | ']' | '}');
+                let written: String = rest.take_while(|it| !ends(it)).collect();
+                // Otherwise it is an anchor, an alias or a tag.
+                let is_number =
+                    written.starts_with(|it: char| it.is_ascii_digit() || "+-.".contains(it));
+                self.is_rewritten = is_number && written != *read;
+            }
+            Content::List(items) => items.iter_mut().for_each(|it| it.find_rewritten(lines)),
+            Content::Mapping(entries) => {
+                entries.iter_mut().for_each(|(_, value)| value.find_rewritten(lines));
+            }
+            Content::Null | Content::Bool(_) | Content::Text(_) => {}
+        }
+    }
+
     fn json(&self) -> serde_json::Value {
         match &self.content {
             Content::Null => serde_json::Value::Null,
@@ -118,7 +146,7 @@ impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Node, D::Error> {
         let Spanned { value, referenced, .. } = Spanned::deserialize(deserializer)?;
         let place = Place { line: referenced.line(), column: referenced.column() };
-        Ok(Node { place, content: value })
+        Ok(Node { place, content: value, is_rewritten: false })
     }
 }
 

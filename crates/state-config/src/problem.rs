@@ -35,6 +35,7 @@ pub(crate) struct Place {
 pub(crate) struct Report {
     pub(crate) file: PathBuf,
     pub(crate) component: Option<String>,
+    pub(crate) component_type: Option<String>,
     pub(crate) ignorable: bool,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
@@ -45,6 +46,7 @@ impl Report {
         Report {
             file: file.to_owned(),
             component: None,
+            component_type: None,
             ignorable: false,
             problems: Vec::new(),
             warnings: Vec::new(),

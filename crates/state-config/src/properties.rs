@@ -112,6 +112,15 @@ impl Properties {
             .collect()
     }
 
+    /// Whether both have the same values under the same names, wherever they are written.
+    pub(crate) fn is_same_as(&self, other: &Properties) -> bool {
+        let (ours, theirs) = (&self.by_lower_case_name, &other.by_lower_case_name);
+        ours.len() == theirs.len()
+            && ours.iter().zip(theirs).all(|((name, it), (other_name, other))| {
+                name == other_name && it.value == other.value
+            })
+    }
+
     pub(crate) fn insert_at(&mut self, line: Option<u64>, name: String, value: String) {
         self.by_lower_case_name.insert(name.to_lowercase(), Property { name, value, line });
     }

@@ -7,17 +7,41 @@ use serde::Deserialize;
 use crate::{
     context::Context,
     file,
-    properties::{Properties, UnknownProperty},
+    properties::{Properties, PropertyError, UnknownProperty},
     spelling::did_you_mean,
 };
 
+mod kubernetes;
+mod scopes;
+
+pub(crate) use kubernetes::BUILT_IN;
+use kubernetes::KubernetesStore;
+pub use kubernetes::{Kubernetes, Secret, SecretRefusal, SecretSource};
+
 const ENVIRONMENT: &str = "secretstores.local.env";
 const FILE: &str = "secretstores.local.file";
+
+/// The types of secret stores that there are.
+pub(crate) const TYPES: [&str; 3] = [ENVIRONMENT, FILE, kubernetes::TYPE];
+
+/// What to do where a secret is empty, and that is no mistake.
+const EMPTY: &str = "write `value: \"\"` if nothing is meant";
 
 /// The secret stores of one load, by component name.
 #[derive(Default)]
 pub(crate) struct SecretStores {
     by_name: BTreeMap<String, Slot>,
+    cache: kubernetes::Cache,
+}
+
+/// What a component wants of a secret store.
+#[derive(Clone, Copy)]
+pub(crate) struct Reference<'a> {
+    pub(crate) store: &'a str,
+    pub(crate) secret: &'a str,
+    pub(crate) key: &'a str,
+    /// The namespace that the component itself is for.
+    pub(crate) namespace: Option<&'a str>,
 }
 
 enum Slot {
@@ -32,6 +56,16 @@ pub(crate) enum SecretStore {
     Environment { prefix: String },
     /// Secrets by name, and in each of them values by key.
     File(BTreeMap<String, BTreeMap<String, String>>),
+    /// A cluster of Kubernetes.
+    Kubernetes(KubernetesStore),
+}
+
+/// Why a secret store cannot be opened.
+pub(crate) enum NotOpened {
+    /// There is a mistake in its component file, or in what that refers to.
+    Mistake(String),
+    /// It is a kind of store that cannot be used here, which matters only to who asks it.
+    Unusable(String),
 }
 
 /// Why a secret is not to be had, without any secret in it.
@@ -56,6 +90,22 @@ struct FileSettings {
 }
 
 impl SecretStores {
+    /// The stores that are there without a component file.
+    pub(crate) fn built_in(context: &Context) -> SecretStores {
+        let mut stores = SecretStores::default();
+        let Some(kubernetes) = &context.kubernetes else { return stores };
+        if !kubernetes.has_built_in_store {
+            let reason = "it is switched off by `--disable-builtin-k8s-secret-store`; name another \
+                          with `auth: {secretStore: <name>}`";
+            stores.close(BUILT_IN.to_owned(), reason);
+            return stores;
+        }
+        if let Ok(store) = KubernetesStore::open(kubernetes::Settings::default(), context) {
+            stores.open(BUILT_IN.to_owned(), SecretStore::Kubernetes(store));
+        }
+        stores
+    }
+
     pub(crate) fn open(&mut self, name: String, store: SecretStore) {
         self.by_name.insert(name, Slot::Open(store));
     }
@@ -65,39 +115,53 @@ impl SecretStores {
         self.by_name.insert(name, Slot::Closed(reason.into()));
     }
 
+    /// As [`close`](SecretStores::close), for a component that is no secret store, or none of this
+    /// application: it does not stand in the way of a built-in one.
+    pub(crate) fn close_unless_open(&mut self, name: &str, reason: impl Into<String>) {
+        if !matches!(self.by_name.get(name), Some(Slot::Open(_))) {
+            self.close(name.to_owned(), reason);
+        }
+    }
+
     /// Looks up one value of one secret. Never returns empty text.
     pub(crate) fn get(
         &self,
-        store: &str,
-        secret: &str,
-        key: &str,
+        reference: &Reference<'_>,
         context: &Context,
     ) -> Result<String, Unresolved> {
+        let Reference { store, secret, .. } = *reference;
         let Some(slot) = self.by_name.get(store) else {
             let hint = did_you_mean(store, self.by_name.keys().map(String::as_str));
             let hint =
                 hint.unwrap_or_else(|| format!("add one, of type `{FILE}` or `{ENVIRONMENT}`"));
             return unresolved(format!("there is no secret store `{store}`"), hint);
         };
-        match slot {
-            Slot::Open(it) => it.get(store, secret, key, context),
+        let opened = match slot {
+            Slot::Open(it) => it,
             Slot::Closed(reason) => {
                 let message = format!("the secret store `{store}` cannot be used: {reason}");
-                unresolved(message, "")
+                return unresolved(message, "");
             }
+        };
+        if let Err(remedy) = scopes::check(&context.secret_scopes, store, secret) {
+            let message = format!("the secret scopes refuse secret `{secret}` of `{store}`");
+            let hint = format!("if this application may have it: {remedy} in the `Configuration`");
+            return unresolved(message, hint);
         }
+        opened.get(reference, &self.cache, context)
     }
 }
 
 impl SecretStore {
     fn get(
         &self,
-        store: &str,
-        secret: &str,
-        key: &str,
+        reference: &Reference<'_>,
+        cache: &kubernetes::Cache,
         context: &Context,
     ) -> Result<String, Unresolved> {
+        let Reference { store, secret, key, .. } = *reference;
         match self {
+            SecretStore::Kubernetes(it) => it.get(reference, cache, context),
             SecretStore::Environment { prefix } if secret == key => {
                 variable(&format!("{prefix}{secret}"), context)
             }
@@ -112,7 +176,9 @@ impl SecretStore {
                 };
                 match values.get(key) {
                     Some(value) if !value.is_empty() => Ok(value.clone()),
-                    Some(_) => unresolved(format!("secret `{secret}` of `{store}` is empty"), ""),
+                    Some(_) => {
+                        unresolved(format!("secret `{secret}` of `{store}` is empty"), EMPTY)
+                    }
                     None => {
                         let message = format!("secret `{secret}` of `{store}` has no key `{key}`");
                         unresolved(message, meant(key, values.keys()))
@@ -125,7 +191,7 @@ impl SecretStore {
 
 /// Whether this is a secret store that we have.
 pub(crate) fn is_supported(component_type: &str) -> bool {
-    [ENVIRONMENT, FILE].iter().any(|it| it.eq_ignore_ascii_case(component_type))
+    TYPES.iter().any(|it| it.eq_ignore_ascii_case(component_type))
 }
 
 /// The properties that a secret store of a supported type does not have.
@@ -133,19 +199,33 @@ pub(crate) fn unknown(component_type: &str, properties: &Properties) -> Vec<Unkn
     if component_type.eq_ignore_ascii_case(ENVIRONMENT) {
         return properties.unknown::<EnvironmentSettings>();
     }
+    if component_type.eq_ignore_ascii_case(kubernetes::TYPE) {
+        return properties.unknown::<kubernetes::Settings>();
+    }
     properties.unknown::<FileSettings>()
 }
 
 /// Opens a secret store of a supported type; reads its file, if it has one, relative to the
 /// working directory.
-pub(crate) fn open(component_type: &str, properties: &Properties) -> Result<SecretStore, String> {
+pub(crate) fn open(
+    component_type: &str,
+    properties: &Properties,
+    context: &Context,
+) -> Result<SecretStore, NotOpened> {
     if component_type.eq_ignore_ascii_case(ENVIRONMENT) {
-        let EnvironmentSettings { prefix } = properties.parse().map_err(|e| e.to_string())?;
+        let EnvironmentSettings { prefix } = properties.parse()?;
         return Ok(SecretStore::Environment { prefix });
     }
-    let settings: FileSettings = properties.parse().map_err(|e| e.to_string())?;
+    if component_type.eq_ignore_ascii_case(kubernetes::TYPE) {
+        let store = KubernetesStore::open(properties.parse()?, context);
+        return store.map(SecretStore::Kubernetes).map_err(NotOpened::Unusable);
+    }
+    read_file(&properties.parse()?).map_err(NotOpened::Mistake)
+}
+
+fn read_file(settings: &FileSettings) -> Result<SecretStore, String> {
     let path = Path::new(&settings.secretsfile);
-    let text = file::read(path).map_err(|e| format!("`{}`: {e}", path.display()))?;
+    let text = file::read(path).map_err(|e| format!("`{}`: {}", path.display(), e.message))?;
     let not_json = |e| format!("`{}` is not JSON: {e}", path.display());
     // Not straight into a map: serde would quote what it found instead.
     let serde_json::Value::Object(secrets) = serde_json::from_str(&text).map_err(not_json)? else {
@@ -156,6 +236,12 @@ pub(crate) fn open(component_type: &str, properties: &Properties) -> Result<Secr
         it => it,
     };
     Ok(SecretStore::File(by_name(secrets, separator, settings.multivalued)))
+}
+
+impl From<PropertyError> for NotOpened {
+    fn from(e: PropertyError) -> NotOpened {
+        NotOpened::Mistake(e.to_string())
+    }
 }
 
 /// Whether a variable holds the sidecar's own tokens and settings, which are not for components.
@@ -175,7 +261,7 @@ pub(crate) fn variable(name: &str, context: &Context) -> Result<String, Unresolv
         Some(value) => Ok(value.to_owned()),
         None => {
             let message = format!("the environment variable `{name}` is not set, or empty");
-            unresolved(message, "set it, or write `value: \"\"` if nothing is meant")
+            unresolved(message, format!("set it, or {EMPTY}"))
         }
     }
 }

@@ -31,7 +31,6 @@ const FLAGS: &[Flag] = &[
     other("control-plane-address", Form::Value),
     other("control-plane-namespace", Form::Value),
     other("control-plane-trust-domain", Form::Value),
-    other("disable-builtin-k8s-secret-store", Form::Switch),
     other("disable-init-endpoints", Form::Value),
     missed("enable-api-logging", Form::Switch),
     missed("enable-metrics", Form::Switch),

@@ -301,6 +301,12 @@ pub(crate) struct SidecarArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
 
+    /// In Kubernetes, do not have the secret store `kubernetes` without a component file for it
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true",
+          value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    pub(crate) disable_builtin_k8s_secret_store: bool,
+
     #[command(flatten)]
     pub(crate) daprd: DaprdArgs,
 

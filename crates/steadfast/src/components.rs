@@ -1,27 +1,65 @@
 //! Which components there are, for whom.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::bail;
-use state_config::{Component, Resources, SkipReason};
+use sidecar_api::Component as Slot;
+use state::{Error, FailureKind};
+use state_config::{
+    Component, Configuration, Context, Kubernetes, Rejected, Resources, SkipReason,
+};
 use tracing::{error, info, warn};
+
+use crate::kubernetes::ApiServer;
+
+/// The state stores of an application.
+#[derive(Debug, Default)]
+pub(crate) struct Components {
+    /// Those to open.
+    pub(crate) usable: Vec<Component>,
+    /// Those that the start goes on without. Applications are told why they are not there.
+    pub(crate) rejected: Vec<Arc<Slot>>,
+}
+
+/// What the surroundings offer to the components of an application.
+///
+/// # Errors
+///
+/// If the environment says that this is Kubernetes, but not where its API server is.
+pub(crate) fn context(app_id: &str, has_built_in_store: bool) -> anyhow::Result<Context> {
+    let in_cluster = |it| Kubernetes { secrets: Arc::new(it), has_built_in_store };
+    let kubernetes = ApiServer::of_pod()?.map(in_cluster);
+    Ok(Context { kubernetes, ..Context::from_process(app_id) })
+}
+
+/// The same, with what the configuration says of components.
+pub(crate) fn configured(context: &Context, configuration: &Configuration) -> Context {
+    Context {
+        denied_types: configuration.denied_components.clone(),
+        secret_scopes: configuration.secret_scopes.clone(),
+        ..context.clone()
+    }
+}
 
 /// The state stores of these folders that this application may use.
 ///
 /// # Errors
 ///
 /// If a file is wrong, unless the component says `ignoreErrors`. All mistakes are reported.
-pub(crate) fn load(app_id: &str, folders: &[PathBuf]) -> anyhow::Result<Vec<Component>> {
-    let context = state_config::Context::from_process(app_id);
-    let Resources { components, skipped, problems, warnings } =
-        state_config::load(folders, &context);
+pub(crate) fn load(context: &Context, folders: &[PathBuf]) -> anyhow::Result<Components> {
+    let Resources { components, rejected, skipped, problems, warnings } =
+        state_config::load(folders, context);
     for it in skipped {
         let (name, component_type) = (&it.name, &it.component_type);
         match it.reason {
             SkipReason::NotAStateStore => {
                 info!("{name} ({component_type}) is not a state store: passed over");
             }
-            reason => info!("{name} ({component_type}) is passed over: {reason}"),
+            // Warned of.
+            SkipReason::Denied => {}
+            reason @ (SkipReason::OutOfScope | SkipReason::OtherNamespace(_)) => {
+                info!("{name} ({component_type}) is passed over: {reason}");
+            }
         }
     }
     for it in warnings {
@@ -31,11 +69,28 @@ pub(crate) fn load(app_id: &str, folders: &[PathBuf]) -> anyhow::Result<Vec<Comp
     for it in ignored {
         error!("{it}");
     }
-    if problems.is_empty() {
-        return Ok(components);
+    if !problems.is_empty() {
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        bail!("the component files cannot be used:\n{}", problems.join("\n"))
     }
-    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    bail!("the component files cannot be used:\n{}", problems.join("\n"))
+    Ok(Components { usable: components, rejected: rejected.into_iter().map(slot_of).collect() })
+}
+
+/// What applications see of a component that is rejected.
+pub(crate) fn slot_of(it: Rejected) -> Arc<Slot> {
+    rejected_slot(&it.name, &it.component_type, &it.version, it.reason)
+}
+
+/// What applications see of a component that may be absent, and is, for this reason.
+pub(crate) fn rejected_slot(
+    name: &str,
+    component_type: &str,
+    version: &str,
+    reason: String,
+) -> Arc<Slot> {
+    let slot = Slot::new(name, component_type, version, true);
+    slot.failed(&Error::new(FailureKind::Invalid, reason));
+    Arc::new(slot)
 }
 
 /// Checks an application's id: it becomes part of every key.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use sidecar_api::{Parts, Served};
 use state_config::{
-    Configuration,
+    Configuration, Context,
     configuration::{self, ApiRule, Loaded, Protocol},
 };
 use tracing::warn;
@@ -15,9 +15,8 @@ use tracing::warn;
 /// # Errors
 ///
 /// If one cannot be read, or says something wrong. All mistakes are reported.
-pub(crate) fn load(app_id: &str, files: &[PathBuf]) -> anyhow::Result<Configuration> {
-    let context = state_config::Context::from_process(app_id);
-    let Loaded { configuration, problems, warnings } = configuration::load(files, &context);
+pub(crate) fn load(context: &Context, files: &[PathBuf]) -> anyhow::Result<Configuration> {
+    let Loaded { configuration, problems, warnings } = configuration::load(files, context);
     for it in warnings {
         warn!("{it}");
     }

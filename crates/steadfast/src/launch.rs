@@ -13,13 +13,14 @@ use arc_swap::ArcSwap;
 use sidecar_api::{
     AppConnection, Front, Identity, Limits, Listener, Protection, Service, Sidecar, grpc, http,
 };
-use state_config::{Component, Configuration};
+use state_config::Configuration;
 use tracing::{debug, info, warn};
 
 use crate::{
     access::Access,
     app_health,
     cli::{Address, Mode, Port, SidecarArgs},
+    components::Components,
     configuration,
     other_ports::OtherPorts,
     ports,
@@ -56,7 +57,7 @@ pub(crate) struct Launched {
 pub(crate) struct Described {
     pub(crate) sources: Sources,
     pub(crate) configuration: Configuration,
-    pub(crate) components: Vec<Component>,
+    pub(crate) components: Components,
     /// Whether SIGHUP asks for the files to be read again, and not for the end.
     pub(crate) obeys_hangup: bool,
 }
@@ -83,9 +84,9 @@ impl Launched {
         access: Access,
     ) -> anyhow::Result<Launched> {
         let Described { sources, configuration, components, obeys_hangup } = described;
-        let app_id = &sources.app_id;
+        let app_id = &sources.context.app_id;
         check_addresses(args, &access)?;
-        if components.is_empty() {
+        if components.usable.is_empty() {
             warn!("no state store is configured: every request for state will be refused");
         }
         let service = Service::new(app_id, []);

@@ -16,6 +16,7 @@ mod cli;
 mod components;
 mod configuration;
 mod console;
+mod kubernetes;
 mod launch;
 mod logging;
 mod opening;

@@ -10,6 +10,8 @@ use state_layers::Plan;
 use state_stores::{DRIVERS, Driver};
 use tracing::{error, info};
 
+use crate::components::rejected_slot;
+
 /// Everything it takes to open one store, again and again.
 #[derive(Clone, Debug)]
 pub(crate) struct Opening {
@@ -18,18 +20,25 @@ pub(crate) struct Opening {
     plan: Plan,
 }
 
-/// What it takes to open each of these components.
+/// What it takes to open each of these components. Those that this program has no driver for, and
+/// that say `ignoreErrors`, join the `rejected`.
 ///
 /// # Errors
 ///
-/// If this program has no driver for one, unless the component says `ignoreErrors`.
-pub(crate) fn openings(app_id: &str, components: Vec<Component>) -> anyhow::Result<Vec<Opening>> {
+/// If this program has no driver for another.
+pub(crate) fn openings(
+    app_id: &str,
+    components: Vec<Component>,
+    rejected: &mut Vec<Arc<Slot>>,
+) -> anyhow::Result<Vec<Opening>> {
     let (mut openings, mut mistakes) = (Vec::new(), Vec::new());
     for component in components {
-        let ignore_errors = component.ignore_errors;
-        match Opening::new(app_id, component) {
+        match Opening::new(app_id, component.clone()) {
             Ok(opening) => openings.push(opening),
-            Err(mistake) if ignore_errors => error!("{mistake}"),
+            Err(mistake) if component.ignore_errors => {
+                error!("{mistake}");
+                rejected.push(rejected_component(&component, mistake));
+            }
             Err(mistake) => mistakes.push(mistake),
         }
     }
@@ -37,6 +46,12 @@ pub(crate) fn openings(app_id: &str, components: Vec<Component>) -> anyhow::Resu
         return Ok(openings);
     }
     bail!("{}", mistakes.join("\n"))
+}
+
+/// What applications see of a component that this program has no driver for.
+pub(crate) fn rejected_component(component: &Component, mistake: String) -> Arc<Slot> {
+    let Component { name, component_type, version, .. } = component;
+    rejected_slot(name, component_type, version, mistake)
 }
 
 impl Opening {

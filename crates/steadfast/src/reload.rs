@@ -23,7 +23,11 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use crate::{configuration, stores::Stores};
+use crate::{
+    components::{self, Components},
+    configuration,
+    stores::Stores,
+};
 
 /// Editors and deployments write in several steps: files are read when there was nothing more for so long.
 const QUIET: Duration = Duration::from_millis(50);
@@ -50,7 +54,8 @@ pub(crate) struct Reloader {
 /// Where a sidecar is described.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
-    pub(crate) app_id: String,
+    /// What the surroundings offer. The environment of a process does not change.
+    pub(crate) context: state_config::Context,
     /// The folders of component files.
     pub(crate) folders: Vec<PathBuf>,
     /// The files of `--config`.
@@ -106,8 +111,8 @@ impl Reloader {
                 _ = asked.recv() => at_rest(&mut asked).await,
                 () = tokio::time::sleep(self.interval), if self.configuration.hot_reload => {}
             }
-            let sources = self.sources.clone();
-            match tokio::task::spawn_blocking(move || sources.read()).await {
+            let (sources, configuration) = (self.sources.clone(), self.configuration.clone());
+            match tokio::task::spawn_blocking(move || sources.read(&configuration)).await {
                 Ok((loaded, resources)) => self.apply(loaded, resources, &mut said),
                 Err(e) => error!(error = %e, "the files could not be read; this is a bug"),
             }
@@ -148,7 +153,9 @@ impl Reloader {
         self.stores.all_is_well_with(|it| {
             !resources.problems.iter().any(|problem| problem.component.as_ref() == Some(&it.name))
         });
-        self.stores.change(resources.components, |it| {
+        let rejected = resources.rejected.into_iter().map(components::slot_of).collect();
+        let components = Components { usable: resources.components, rejected };
+        self.stores.change(components, |it| {
             resources.problems.iter().any(|problem| it.source.file.starts_with(&problem.file))
                 || is_empty(&it.source.file)
         });
@@ -171,10 +178,13 @@ impl Reloader {
 }
 
 impl Sources {
-    fn read(&self) -> (Loaded, Resources) {
-        let context = state_config::Context::from_process(&self.app_id);
-        let loaded = state_config::configuration::load(&self.files, &context);
-        (loaded, state_config::load(&self.folders, &context))
+    /// Reads everything again. If what is said of the configuration is wrong, the one `before` holds for the components, too.
+    fn read(&self, before: &Configuration) -> (Loaded, Resources) {
+        let loaded = state_config::configuration::load(&self.files, &self.context);
+        let holds = if loaded.problems.is_empty() { &loaded.configuration } else { before };
+        let context = components::configured(&self.context, holds);
+        let resources = state_config::load(&self.folders, &context);
+        (loaded, resources)
     }
 
     /// Asks for the files to be read whenever one of them may have changed.

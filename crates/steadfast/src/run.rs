@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::Context;
 use sidecar_api::{Sidecar, Stop};
-use state_config::Component;
 use tokio::{signal::unix::SignalKind, task::JoinHandle};
 
 use crate::{
@@ -17,7 +16,8 @@ use crate::{
     access::{API_TOKEN, Access},
     app::{self, App},
     cli::{RunArgs, SidecarArgs},
-    components, configuration,
+    components::{self, Components},
+    configuration,
     console::{Console, Mark},
     launch::{Described, Launched, Places},
     logging,
@@ -40,10 +40,12 @@ pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> 
     components::check_app_id(&app_id)?;
     let (access, token) = Access::for_run(!args.no_api_token)?;
     let files = args.sidecar.config_files();
-    let configuration = configuration::load(&app_id, &files)?;
-    let components = chosen_components(&args.sidecar, &app_id, console)?;
+    let context = components::context(&app_id, !args.sidecar.disable_builtin_k8s_secret_store)?;
+    let configuration = configuration::load(&context, &files)?;
+    let configured = components::configured(&context, &configuration);
+    let components = chosen_components(&args.sidecar, &configured, console)?;
     let folders = followed(&args.sidecar);
-    let sources = Sources { app_id: app_id.clone(), folders, files };
+    let sources = Sources { context, folders, files };
     let described = Described { sources, configuration, components, obeys_hangup: false };
     let runtime = crate::runtime()?;
     // On this thread, which lives as long as the process: see `App::start`.
@@ -99,24 +101,26 @@ fn followed(args: &SidecarArgs) -> Vec<PathBuf> {
 
 fn chosen_components(
     args: &SidecarArgs,
-    app_id: &str,
+    context: &state_config::Context,
     console: Console,
-) -> anyhow::Result<Vec<Component>> {
+) -> anyhow::Result<Components> {
     let folders = &folders(args)[..];
     // The default folder is made when it is needed; one that was named and is not there is a
     // mistake, which `load` reports.
     let is_new = args.resources_path.is_empty() && !folders[0].is_dir();
     if let Some(url) = &args.state_store {
         if url.is_server() {
-            let there = if is_new { Vec::new() } else { components::load(app_id, folders)? };
+            let there =
+                if is_new { Components::default() } else { components::load(context, folders)? };
             return kept(url, there, &folders[0], console);
         }
-        let mut components = components::load(app_id, &args.resources_path)?;
-        components.push(serve::chosen(url.component(), &components)?);
+        let mut components = components::load(context, &args.resources_path)?;
+        components.usable.push(serve::chosen(url.component(), &components.usable)?);
         return Ok(components);
     }
-    let components = if is_new { Vec::new() } else { components::load(app_id, folders)? };
-    if !components.is_empty() {
+    let components =
+        if is_new { Components::default() } else { components::load(context, folders)? };
+    if !(components.usable.is_empty() && components.rejected.is_empty()) {
         return Ok(components);
     }
     if let Some((file, database)) = provision::write_default(&folders[0])? {
@@ -128,17 +132,17 @@ fn chosen_components(
         );
         console.say(Mark::Info, &written);
     }
-    components::load(app_id, folders)
+    components::load(context, folders)
 }
 
 /// The components with the store of the URL among them, for which a file is written unless there is one.
 fn kept(
     url: &StoreUrl,
-    mut components: Vec<Component>,
+    mut components: Components,
     folder: &Path,
     console: Console,
-) -> anyhow::Result<Vec<Component>> {
-    let is_new = !components.iter().any(|it| it.name == provision::STORE_NAME);
+) -> anyhow::Result<Components> {
+    let is_new = !components.usable.iter().any(|it| it.name == provision::STORE_NAME);
     if is_new && let Some(file) = provision::write_component(folder, url)? {
         let written = format!(
             "Wrote {} for this store: from now on it is used without --state-store, too.",
@@ -146,8 +150,8 @@ fn kept(
         );
         console.say(Mark::Info, &written);
     }
-    if !components.iter().any(|it| url.is(it)) {
-        components.push(serve::chosen(url.component(), &components)?);
+    if !components.usable.iter().any(|it| url.is(it)) {
+        components.usable.push(serve::chosen(url.component(), &components.usable)?);
     }
     Ok(components)
 }

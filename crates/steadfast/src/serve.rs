@@ -4,14 +4,15 @@ use std::{process::ExitCode, time::Instant};
 
 use anyhow::bail;
 use sidecar_api::Stop;
-use state_config::Component;
+use state_config::{Component, Context};
 use tracing::{error, info, warn};
 
 use crate::{
     FAILURE,
     access::Access,
     cli::SidecarArgs,
-    components, configuration,
+    components::{self, Components},
+    configuration,
     launch::{Described, Launched},
     logging,
     reload::Sources,
@@ -36,11 +37,12 @@ pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitC
     components::check_app_id(app_id)?;
     let access = Access::from_environment()?;
     let files = args.config_files();
-    let configuration = configuration::load(app_id, &files)?;
-    let components = chosen_components(args, app_id)?;
+    let context = components::context(app_id, !args.disable_builtin_k8s_secret_store)?;
+    let configuration = configuration::load(&context, &files)?;
+    let components = chosen_components(args, &components::configured(&context, &configuration))?;
     let folders = args.resources_path.clone();
     let described = Described {
-        sources: Sources { app_id: app_id.to_owned(), folders, files },
+        sources: Sources { context, folders, files },
         configuration,
         components,
         obeys_hangup: true,
@@ -56,10 +58,10 @@ pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitC
     code
 }
 
-fn chosen_components(args: &SidecarArgs, app_id: &str) -> anyhow::Result<Vec<Component>> {
-    let mut components = components::load(app_id, &args.resources_path)?;
+fn chosen_components(args: &SidecarArgs, context: &Context) -> anyhow::Result<Components> {
+    let mut components = components::load(context, &args.resources_path)?;
     if let Some(url) = &args.state_store {
-        components.push(chosen(url.component(), &components)?);
+        components.usable.push(chosen(url.component(), &components.usable)?);
     }
     Ok(components)
 }

@@ -17,7 +17,8 @@ use state_config::Component;
 use tracing::{error, info, warn};
 
 use crate::{
-    opening::{Opening, openings},
+    components::Components,
+    opening::{Opening, openings, rejected_component},
     provision,
 };
 
@@ -35,6 +36,8 @@ pub(crate) struct Stores {
     app_id: String,
     sidecar: Arc<Sidecar>,
     wanted: Mutex<BTreeMap<String, Wanted>>,
+    /// What is shown to applications instead of a store, and says why there is none.
+    rejected: Mutex<Vec<Arc<Slot>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,15 +55,19 @@ impl Stores {
     pub(crate) fn new(
         app_id: &str,
         sidecar: Arc<Sidecar>,
-        components: Vec<Component>,
+        components: Components,
     ) -> anyhow::Result<Arc<Stores>> {
+        let Components { usable, mut rejected } = components;
         let mut wanted = BTreeMap::new();
-        for opening in openings(app_id, components)? {
+        for opening in openings(app_id, usable, &mut rejected)? {
             let it = Wanted { slot: Arc::new(opening.slot()), opening: Arc::new(opening) };
             sidecar.service.put(&it.slot);
             wanted.insert(it.slot.name.clone(), it);
         }
-        Ok(Arc::new(Stores { app_id: app_id.to_owned(), sidecar, wanted: wanted.into() }))
+        let app_id = app_id.to_owned();
+        let stores = Stores { app_id, sidecar, wanted: wanted.into(), rejected: Mutex::default() };
+        stores.show_rejected(rejected);
+        Ok(Arc::new(stores))
     }
 
     /// Opens the stores. Those that cannot be reached are tried again in the background.
@@ -101,9 +108,10 @@ impl Stores {
     /// the background, and requests go to the component before until then.
     pub(crate) fn change(
         self: &Arc<Stores>,
-        components: Vec<Component>,
+        components: Components,
         stay: impl Fn(&Component) -> bool,
     ) {
+        let Components { usable: components, mut rejected } = components;
         let mut wanted = self.wanted.lock();
         let is_asked_for = |name: &String| components.iter().any(|it| it.name == *name);
         let stays = |it: &Component| is_given_by_flag(it) || stay(it);
@@ -133,13 +141,38 @@ impl Stores {
                 );
                 continue;
             }
-            match Opening::new(&self.app_id, component) {
+            match Opening::new(&self.app_id, component.clone()) {
                 Ok(opening) => {
                     let it = Wanted { slot: Arc::new(opening.slot()), opening: Arc::new(opening) };
                     self.begin(&it);
                     wanted.insert(name, it);
                 }
-                Err(mistake) => self.not_updated(&name, &mistake),
+                Err(mistake) => {
+                    self.not_updated(&name, &mistake);
+                    rejected.push(rejected_component(&component, mistake));
+                }
+            }
+        }
+        drop(wanted);
+        self.show_rejected(rejected);
+    }
+
+    /// Shows these where there is nothing else of their name, and no longer those that were shown before.
+    fn show_rejected(&self, rejected: Vec<Arc<Slot>>) {
+        let wanted = self.wanted.lock();
+        let service = &self.sidecar.service;
+        let mut shown = self.rejected.lock();
+        for it in shown.drain(..) {
+            let is_there = service.component(&it.name).is_some_and(|now| Arc::ptr_eq(&now, &it));
+            // What is wanted takes its place as soon as it is open.
+            if is_there && !wanted.contains_key(&it.name) {
+                service.remove(&it.name);
+            }
+        }
+        for it in rejected {
+            if service.component(&it.name).is_none() {
+                service.put(&it);
+                shown.push(it);
             }
         }
     }

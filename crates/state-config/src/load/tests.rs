@@ -5,6 +5,8 @@ use tempfile::TempDir;
 use super::{Resources, load};
 use crate::{Context, KeyPrefix, SkipReason};
 
+mod again;
+mod secrets;
 mod texts;
 
 /// Loads files with these names and texts from a directory of their own.
@@ -30,6 +32,7 @@ fn context() -> Context {
         app_id: "shop".to_owned(),
         namespace: Some("prod".to_owned()),
         environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        ..Context::default()
     }
 }
 
@@ -141,7 +144,13 @@ fn windows_line_ends_and_a_byte_order_mark_are_fine() {
 fn a_large_file_is_refused_and_the_others_are_read() {
     let large = format!("{MEMORY}#{}", "x".repeat(1024 * 1024));
     let lines = check(&[("a.yaml", &large), ("b.yaml", MEMORY)]);
-    assert_eq!(lines, ["problem: a.yaml: the file is larger than 1 MiB", "store state.in-memory:"]);
+    assert_eq!(
+        lines,
+        [
+            "problem: a.yaml: the file is larger than 1 MiB; divide it into several",
+            "store state.in-memory:"
+        ]
+    );
 }
 
 #[test]
@@ -149,7 +158,10 @@ fn a_file_that_is_not_text_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("f.yaml"), b"name: \xff").unwrap();
     let resources = load(&[directory.path().to_owned()], &context());
-    assert_eq!(render(&directory, &resources), ["problem: f.yaml: the file is not UTF-8 text"]);
+    assert_eq!(
+        render(&directory, &resources),
+        ["problem: f.yaml: the file is not UTF-8 text in line 1; save it as UTF-8"]
+    );
 }
 
 #[test]
@@ -381,7 +393,8 @@ fn a_secret_store_that_cannot_be_asked_says_why() {
     ends(
         &local.replace("local.env", "aws"),
         "the secret store `vault` cannot be used: `secretstores.aws` is not a type of secret \
-         store that there is here",
+         store that there is here; there are secretstores.local.env, secretstores.local.file, \
+         secretstores.kubernetes",
     );
     ends(
         &format!("{local}scopes: [other]"),

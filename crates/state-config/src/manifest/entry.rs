@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::field;
+use super::{doubtful, field};
 use crate::{
-    node::{Content, Node},
+    node::{Content, Key, Node},
     problem::{Place, Report},
 };
 
@@ -119,7 +119,32 @@ fn origin(item: &Node, name: &str, report: &mut Report) -> Option<Origin> {
                     needs quotes";
         report.warning(literal.place, message, hint);
     }
-    Some(Origin::Literal(literal.flattened()))
+    let is_reference = |name: &str| {
+        let is_one = |(key, _): &(Key, Node)| key.text.eq_ignore_ascii_case(name);
+        literal.entries().iter().any(is_one)
+    };
+    if let Some(reference) =
+        ["secretKeyRef", "envRef", "valueFrom"].into_iter().find(|it| is_reference(it))
+    {
+        let message =
+            format!("the value of `{name}` is a mapping with `{reference}`, as it is written");
+        report.problem(
+            literal.place,
+            message,
+            "write `secretKeyRef` or `envRef` beside `name`, without `value`",
+        );
+        return None;
+    }
+    if literal.is_rewritten {
+        let message =
+            format!("the value of `{name}` is a number, and is not kept as it is written");
+        report.warning(literal.place, message, "put it in quotes if it is meant as text");
+    }
+    let text = literal.flattened();
+    if let Some((message, hint)) = doubtful::check(name, &text) {
+        report.warning(literal.place, message, hint);
+    }
+    Some(Origin::Literal(text))
 }
 
 /// Whether a literal says anything, rather than filling a place.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     node::{Content, Node},
     problem::Report,
-    spelling::did_you_mean,
+    spelling::{did_you_mean, nearest},
 };
 
 pub(super) const ENTRY: [&str; 4] = ["name", "value", "secretKeyRef", "envRef"];
@@ -17,9 +17,10 @@ const SPEC: [&str; 5] = ["type", "version", "metadata", "ignoreErrors", "initTim
 const AUTH: [&str; 1] = ["secretStore"];
 
 /// Fields that are often written one level too high or too deep, where Dapr passes over them.
-const HOMES: [(&str, &str); 6] = [
+const HOMES: [(&str, &str); 7] = [
     ("scopes", "write it at the top level, beside `spec`"),
     ("auth", "write it at the top level, beside `spec`"),
+    ("valueFrom", "write `secretKeyRef: {name: <secret>, key: <key>}` in its place"),
     ("secretStore", "write it below `auth`, at the top level"),
     ("type", "write it below `spec`"),
     ("ignoreErrors", "write it below `spec`"),
@@ -65,10 +66,19 @@ pub(crate) fn check_names(
             report.problem(key.place, message, hint);
         } else if let Some(hint) = did_you_mean(&key.text, known.iter().copied()) {
             report.problem(key.place, message, &hint);
+        } else if let Some(hint) = misspelt_home(&key.text) {
+            report.problem(key.place, message, &hint);
         } else {
             report.warning(key.place, message, "it is ignored");
         }
     }
+}
+
+/// What to write for a field that is both misspelt and misplaced.
+fn misspelt_home(name: &str) -> Option<String> {
+    let meant = nearest(name, HOMES.iter().map(|(field, _)| *field))?;
+    let (_, hint) = HOMES.iter().find(|(field, _)| *field == meant)?;
+    Some(format!("if `{meant}` is meant: {hint}"))
 }
 
 /// As [`check_names`], for a mapping in which Kubernetes puts fields of its own.
@@ -107,7 +117,13 @@ pub(crate) fn check_duplicates(node: &Node, fold: bool, report: &mut Report) {
     for (key, value) in entries {
         if let Some(line) = lines.insert(canonical(&key.text), key.place.line) {
             let message = format!("`{}` is here for the second time", key.text);
-            let hint = format!("remove one of the two; the other is in line {line}");
+            let is_unindented = key.text == "metadata" && matches!(value.content, Content::List(_));
+            let hint = match is_unindented {
+                true => {
+                    format!("if it is the one of `spec`, indent it; the other is in line {line}")
+                }
+                false => format!("remove one of the two; the other is in line {line}"),
+            };
             report.problem(key.place, message, &hint);
         }
         check_duplicates(value, fold && !key.text.eq_ignore_ascii_case("value"), report);

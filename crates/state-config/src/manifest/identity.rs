@@ -27,6 +27,10 @@ pub(super) fn is_component(document: &Node, report: &mut Report) -> bool {
             report_api_version(document, api_version.as_deref(), report);
             false
         }
+        Some("List" | "ComponentList") => {
+            report_components_of_list(document, report);
+            false
+        }
         Some(kind) => {
             // `Configuration`, `Resiliency` and what else there may be are not our business.
             if nearest(kind, [KIND]).is_some() && (is_ours || looks_like_component(document)) {
@@ -51,6 +55,15 @@ fn report_api_version(document: &Node, api_version: Option<&str>, report: &mut R
         }
         _ => report.problem(document.place, "the component has no `apiVersion`", &hint),
     }
+}
+
+/// `kubectl get` writes lists. Differs from Dapr: which passes over them without a word.
+fn report_components_of_list(list: &Node, report: &mut Report) {
+    let Some(Content::List(items)) = list.get("items").map(|it| &it.content) else { return };
+    let kind = |it: &Node| it.get("kind").and_then(Node::scalar);
+    let Some(first) = items.iter().find(|it| kind(it).as_deref() == Some(KIND)) else { return };
+    let message = "a component within a list is not read";
+    report.problem(first.place, message, "write each as a document of its own, divided by `---`");
 }
 
 fn report_kind(document: &Node, report: &mut Report) {

@@ -1,6 +1,6 @@
 use std::fs;
 
-use super::{SecretStores, open};
+use super::{NotOpened, Reference, SecretStores, open};
 use crate::{Context, Properties};
 
 /// Looks a secret up in a store of this type, named `vault`.
@@ -18,8 +18,12 @@ fn get(
     };
     let properties: Properties = properties.iter().copied().collect();
     let mut stores = SecretStores::default();
-    stores.open("vault".to_owned(), open(component_type, &properties)?);
-    let it = stores.get("vault", secret, key, &context);
+    let store = open(component_type, &properties, &context).map_err(|e| match e {
+        NotOpened::Mistake(it) | NotOpened::Unusable(it) => it,
+    })?;
+    stores.open("vault".to_owned(), store);
+    let reference = Reference { store: "vault", secret, key, namespace: None };
+    let it = stores.get(&reference, &context);
     it.map_err(|e| [e.message, e.hint].join("; "))
 }
 
@@ -81,7 +85,10 @@ fn a_nested_file_is_flattened() {
         check("n").unwrap_err(),
         "secret store `vault` has no secret `n`; did you mean `a`?"
     );
-    assert_eq!(check("e").unwrap_err(), "secret `e` of `vault` is empty; ");
+    assert_eq!(
+        check("e").unwrap_err(),
+        "secret `e` of `vault` is empty; write `value: \"\"` if nothing is meant"
+    );
     let dotted = get_from_file(NESTED, &[("nestedSeparator", ".")], "b.c", "b.c");
     assert_eq!(dotted.unwrap(), "2");
 }

@@ -15,6 +15,7 @@ mod postgresql;
 mod redis;
 mod reload;
 mod run;
+mod secrets;
 mod serve;
 mod support;
 mod verify;

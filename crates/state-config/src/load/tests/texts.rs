@@ -54,8 +54,20 @@ spec:
   - {name: j, value: {b: [1.0, x], a: null}}
   - {name: k, value: -0.5}
 ",
-        &["12 state.redis: a=1, b=1.0, c=true, d=1000, e=8, f=1e+21, g=1e-7, h=2026-01-31, \
-             i=true, j={\"a\":null,\"b\":[1,\"x\"]}, k=-0.5"],
+        &[
+            "warning: f.yaml:8:22: the value of `a` is a number, and is not kept as it is written; put \
+             it in quotes if it is meant as text",
+            "warning: f.yaml:11:22: the value of `d` is a number, and is not kept as it is written; put \
+             it in quotes if it is meant as text",
+            "warning: f.yaml:12:22: the value of `e` is a number, and is not kept as it is written; put \
+             it in quotes if it is meant as text",
+            "warning: f.yaml:13:22: the value of `f` is a number, and is not kept as it is written; put \
+             it in quotes if it is meant as text",
+            "warning: f.yaml:14:22: the value of `g` is a number, and is not kept as it is written; put \
+             it in quotes if it is meant as text",
+            "12 state.redis: a=1, b=1.0, c=true, d=1000, e=8, f=1e+21, g=1e-7, h=2026-01-31, \
+             i=true, j={\"a\":null,\"b\":[1,\"x\"]}, k=-0.5",
+        ],
     ),
     (
         "a block of text is kept with its lines",
@@ -323,9 +335,10 @@ metadata: {name: c}
 spec: {type: secretstores.kubernetes}
 ",
         &[
+            "warning: f.yaml:12:1: the secret store `c` cannot be used: this sidecar does not run in \
+             a pod of Kubernetes, where `KUBERNETES_SERVICE_HOST` is set",
             "skipped a: it is not a state store",
             "skipped b: it is not a state store",
-            "skipped c: it is not a state store",
         ],
     ),
     (
