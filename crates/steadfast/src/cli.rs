@@ -253,6 +253,18 @@ pub(crate) struct SidecarArgs {
     #[arg(long)]
     pub(crate) insecure_listen: bool,
 
+    /// Speak TLS on both ports with the certificate in this file, PEM, its own first. It is read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The private key of --tls-cert, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Serve only clients that show a certificate of one of these authorities, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+
     /// Host names that the sidecar answers to besides localhost
     #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
     pub(crate) allowed_hosts: Vec<String>,

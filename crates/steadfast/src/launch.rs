@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, bail};
 use futures::future::join_all;
 use sidecar_api::{
-    AppConnection, Front, Identity, Limits, Listener, Protection, Service, Sidecar, grpc, http,
+    AppConnection, Front, Identity, Limits, Listener, Protection, Service, Sidecar, Tls, grpc, http,
 };
 use state_config::Component;
 use tracing::{debug, info, warn};
@@ -22,6 +22,7 @@ use crate::{
     opening::{Opening, openings},
     ports,
     sockets::{self, Socket},
+    tls,
 };
 
 const HTTP_PORT: u16 = 3500;
@@ -49,14 +50,14 @@ pub(crate) struct Launched {
 /// Where applications find it.
 #[derive(Clone, Debug)]
 pub(crate) enum Places {
-    Ports { http: u16, grpc: u16 },
+    Ports { http: u16, grpc: u16, tls: bool },
     Sockets { http: PathBuf, grpc: PathBuf },
 }
 
 /// What a sidecar listens on, until it serves.
 #[derive(Debug)]
 enum Listening {
-    Ports { http: Vec<TcpListener>, grpc: Vec<TcpListener> },
+    Ports { http: Vec<TcpListener>, grpc: Vec<TcpListener>, tls: Option<Tls> },
     Sockets { http: Socket, grpc: Socket },
 }
 
@@ -68,16 +69,17 @@ impl Launched {
         components: Vec<Component>,
         access: Access,
     ) -> anyhow::Result<Launched> {
-        check_addresses(args, &access)?;
+        let tls = tls::Files::of(args);
+        check_addresses(args, &access, tls.as_ref())?;
         if components.is_empty() {
             warn!("no state store is configured: every request for state will be refused");
         }
         let openings = openings(app_id, components)?;
         let (places, listening) = match args.socket_folder() {
             Some(folder) => Listening::at_sockets(folder, app_id)?,
-            None => Listening::at_ports(args)?,
+            None => Listening::at_ports(args, tls)?,
         };
-        if let Places::Ports { http, grpc } = places
+        if let Places::Ports { http, grpc, .. } = places
             && let Some(app) = identity(args, app_id).app.port
             && (app == http || app == grpc)
         {
@@ -117,7 +119,7 @@ impl Launched {
         let (http, grpc) = self.listening.take().context("cannot listen")?;
         let (front, sidecar, grace) = (self.front.clone(), self.sidecar.clone(), self.grace);
         match &self.places {
-            Places::Ports { http, grpc } => {
+            Places::Ports { http, grpc, .. } => {
                 info!("API gRPC server is running on port {grpc}");
                 info!("HTTP server is running on port {http}");
             }
@@ -168,13 +170,17 @@ impl Launched {
 }
 
 impl Listening {
-    fn at_ports(args: &SidecarArgs) -> anyhow::Result<(Places, Listening)> {
+    fn at_ports(
+        args: &SidecarArgs,
+        tls: Option<tls::Files>,
+    ) -> anyhow::Result<(Places, Listening)> {
+        let tls = tls.map(tls::Files::open).transpose()?;
         let addresses: Vec<_> = args.dapr_listen_addresses.iter().map(|it| it.0).collect();
         let listen = |asked, usual, flag| ports::listen(&addresses, port(asked), usual, flag);
         let (http_port, http) = listen(args.dapr_http_port, HTTP_PORT, "--dapr-http-port")?;
         let (grpc_port, grpc) = listen(args.dapr_grpc_port, GRPC_PORT, "--dapr-grpc-port")?;
-        let places = Places::Ports { http: http_port, grpc: grpc_port };
-        Ok((places, Listening::Ports { http, grpc }))
+        let places = Places::Ports { http: http_port, grpc: grpc_port, tls: tls.is_some() };
+        Ok((places, Listening::Ports { http, grpc, tls }))
     }
 
     fn at_sockets(folder: &Path, app_id: &str) -> anyhow::Result<(Places, Listening)> {
@@ -185,10 +191,14 @@ impl Listening {
 
     /// What to accept connections from. The files of sockets stay with this.
     fn take(&mut self) -> io::Result<(Vec<Listener>, Vec<Listener>)> {
-        let all = |listeners: &mut Vec<TcpListener>| {
+        let all = |listeners: &mut Vec<TcpListener>, tls: &Option<Tls>| {
             let listeners = std::mem::take(listeners).into_iter().map(|it| {
                 it.set_nonblocking(true)?;
-                tokio::net::TcpListener::from_std(it).map(Listener::from)
+                let listener = tokio::net::TcpListener::from_std(it)?;
+                Ok(match tls.clone() {
+                    Some(tls) => Listener::Tls(listener, tls),
+                    None => Listener::Tcp(listener),
+                })
             });
             listeners.collect::<io::Result<Vec<_>>>()
         };
@@ -198,22 +208,43 @@ impl Listening {
             Ok::<_, io::Error>(vec![Listener::Unix(tokio::net::UnixListener::from_std(listener)?)])
         };
         match self {
-            Listening::Ports { http, grpc } => Ok((all(http)?, all(grpc)?)),
+            Listening::Ports { http, grpc, tls } => Ok((all(http, tls)?, all(grpc, tls)?)),
             Listening::Sockets { http, grpc } => Ok((one(http)?, one(grpc)?)),
         }
     }
 }
 
-fn check_addresses(args: &SidecarArgs, access: &Access) -> anyhow::Result<()> {
+/// Refuses what would let strangers in.
+fn check_addresses(
+    args: &SidecarArgs,
+    access: &Access,
+    tls: Option<&tls::Files>,
+) -> anyhow::Result<()> {
+    if args.socket_folder().is_some() {
+        if tls.is_some() {
+            bail!(
+                "--tls-cert is for ports, and --unix-domain-socket for none: leave one of them out"
+            );
+        }
+        return Ok(());
+    }
     let exposed = args.dapr_listen_addresses.iter().find(|it| !it.0.is_loopback());
     let Some(Address(address)) = exposed else { return Ok(()) };
-    if args.insecure_listen || !access.tokens.is_empty() || args.socket_folder().is_some() {
+    let asks = !access.tokens.is_empty() || tls.is_some_and(tls::Files::ask_clients);
+    if asks && tls.is_none() {
+        warn!(
+            "whoever is between an application and {address} can read its API token: add --tls-cert, \
+             unless the network is closed"
+        );
+    }
+    if asks || args.insecure_listen {
         return Ok(());
     }
     // Differs from Dapr: it listens on all addresses unless told otherwise.
     bail!(
-        "other machines can reach {address}, and would need no password: set DAPR_API_TOKEN, leave \
-         --dapr-listen-addresses out, or add --insecure-listen if the network is closed"
+        "other machines can reach {address}, and would need no password: set DAPR_API_TOKEN, ask for \
+         certificates with --tls-client-ca, leave --dapr-listen-addresses out, or add --insecure-listen \
+         if the network is closed"
     )
 }
 

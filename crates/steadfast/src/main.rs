@@ -23,6 +23,7 @@ mod run;
 mod serve;
 mod signals;
 mod sockets;
+mod tls;
 mod verify;
 
 /// The exit code of a failure of our own; what applications exit with is passed on as it is.

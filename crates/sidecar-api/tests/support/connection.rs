@@ -1,20 +1,22 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt::Debug, net::SocketAddr, time::Duration};
 
 use serde_json::Value;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split},
+    net::TcpStream,
     time::timeout,
 };
+
+/// Whatever bytes can be sent over.
+pub(crate) trait Bytes: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Bytes for T {}
 
 /// A connection that carries any bytes whatever, and reads what comes back as HTTP/1.1.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
+    reader: ReadHalf<Box<dyn Bytes>>,
+    writer: WriteHalf<Box<dyn Bytes>>,
     received: Vec<u8>,
 }
 
@@ -52,7 +54,11 @@ pub(crate) fn request(
 impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Connection {
         let stream = TcpStream::connect(address).await.expect("the sidecar listens");
-        let (reader, writer) = stream.into_split();
+        Connection::over(stream)
+    }
+
+    pub(crate) fn over(stream: impl Bytes + 'static) -> Connection {
+        let (reader, writer) = split(Box::new(stream) as Box<dyn Bytes>);
         Connection { reader, writer, received: Vec::new() }
     }
 
@@ -115,7 +121,10 @@ impl Connection {
     }
 }
 
-async fn read_reply(reader: &mut OwnedReadHalf, received: &mut Vec<u8>) -> Option<Reply> {
+async fn read_reply(
+    reader: &mut ReadHalf<Box<dyn Bytes>>,
+    received: &mut Vec<u8>,
+) -> Option<Reply> {
     loop {
         if let Some((reply, len)) = parse(received) {
             received.drain(..len);
@@ -129,7 +138,7 @@ async fn read_reply(reader: &mut OwnedReadHalf, received: &mut Vec<u8>) -> Optio
 }
 
 /// Whether anything came.
-async fn read_more(reader: &mut OwnedReadHalf, received: &mut Vec<u8>) -> bool {
+async fn read_more(reader: &mut ReadHalf<Box<dyn Bytes>>, received: &mut Vec<u8>) -> bool {
     let reading = timeout(ANSWER_TIME_MAX, reader.read_buf(received)).await;
     reading.expect("the sidecar answers or closes in time").is_ok_and(|len| len > 0)
 }
