@@ -35,6 +35,10 @@ pub(crate) use self::{
 const STREAMS_MAX: u32 = 100;
 const PENDING_RESETS_MAX: usize = 20;
 
+/// How many bytes of one request, and of all on a connection, a client may send before some of them are read. Source: the same.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+
 /// The pause after the system had no file descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -199,6 +203,8 @@ pub(crate) fn protocols(
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .max_header_list_size(limits.head_bytes_max as u32)
         .keep_alive_interval(interval)

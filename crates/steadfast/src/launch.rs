@@ -93,13 +93,14 @@ impl Launched {
         let limits = Limits {
             body_bytes_max: args.max_body_size.0,
             head_bytes_max: args.read_buffer_size,
+            connections_max: args.max_connections as usize,
             ..Limits::default()
         };
         let protection = Protection {
             hosts: args.allowed_hosts.clone(),
             any_address: args.dapr_listen_addresses.iter().any(|it| !it.0.is_loopback()),
             any_host: matches!(places, Places::Sockets { .. }),
-            origins: args.allowed_origins.clone(),
+            origins: allowed_origins(args, &access),
             tokens: access.tokens,
             trusts_own_user: access.trusts_own_user,
         };
@@ -212,6 +213,19 @@ impl Listening {
             Listening::Sockets { http, grpc } => Ok((one(http)?, one(grpc)?)),
         }
     }
+}
+
+/// The origins of pages that may call.
+fn allowed_origins(args: &SidecarArgs, access: &Access) -> Vec<String> {
+    let origins: Vec<_> =
+        args.allowed_origins.iter().filter(|it| !it.is_empty()).cloned().collect();
+    if access.tokens.is_empty() && origins.iter().any(|it| it == "*") {
+        warn!(
+            "any page in a browser that can reach this sidecar may read and change everything: name your \
+             origins in --allowed-origins in the place of *, or set DAPR_API_TOKEN"
+        );
+    }
+    origins
 }
 
 /// Refuses what would let strangers in.

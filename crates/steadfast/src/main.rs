@@ -14,6 +14,7 @@ mod app;
 mod cli;
 mod components;
 mod console;
+mod hardening;
 mod launch;
 mod logging;
 mod opening;

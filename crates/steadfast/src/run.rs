@@ -19,6 +19,7 @@ use crate::{
     cli::{RunArgs, SidecarArgs},
     components,
     console::{Console, Mark},
+    hardening,
     launch::{Launched, Places},
     logging,
     provision::{self, StoreUrl},
@@ -31,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> {
     logging::start(&args.sidecar, true)?;
+    hardening::apply();
     let console = Console { json: args.sidecar.log_as_json };
     let app_id = match &args.sidecar.app_id {
         Some(it) => it.clone(),

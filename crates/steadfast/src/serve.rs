@@ -8,12 +8,13 @@ use state_config::Component;
 use tracing::{error, info, warn};
 
 use crate::{
-    FAILURE, access::Access, cli::SidecarArgs, components, launch::Launched, logging,
+    FAILURE, access::Access, cli::SidecarArgs, components, hardening, launch::Launched, logging,
     signals::Signals,
 };
 
 pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitCode> {
     logging::start(args, false)?;
+    hardening::apply();
     let app_id = args.app_id.as_deref().unwrap_or_default();
     components::check_app_id(app_id)?;
     let access = Access::from_environment()?;

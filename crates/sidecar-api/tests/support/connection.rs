@@ -103,6 +103,19 @@ impl Connection {
         read_reply(&mut self.reader, &mut self.received).await
     }
 
+    /// The next reply without its body: none comes after a `HEAD`, whatever the head says.
+    pub(crate) async fn head(&mut self) -> Reply {
+        loop {
+            if let Some(len) = self.received.windows(4).position(|it| it == b"\r\n\r\n") {
+                let head: Vec<u8> = self.received.drain(..len + 4).collect();
+                let text = String::from_utf8(head).expect("a head is text");
+                let bare = text.replace("content-length: ", "length-of-the-body: ");
+                return parse(bare.as_bytes()).expect("it is whole").0;
+            }
+            assert!(read_more(&mut self.reader, &mut self.received).await, "no answer");
+        }
+    }
+
     /// The status of whatever is answered next, be it only that more is to be sent.
     pub(crate) async fn interim(&mut self) -> u16 {
         loop {
@@ -164,6 +177,12 @@ impl Reply {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         headers.find(|(it, _)| it == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All values of a header that may come several times.
+    pub(crate) fn headers(&self, name: &str) -> Vec<&str> {
+        let named = self.headers.iter().filter(|(it, _)| it == name);
+        named.map(|(_, value)| value.as_str()).collect()
     }
 
     pub(crate) fn json(&self) -> Value {
