@@ -283,6 +283,14 @@ def main():
             refused = "ERR_HOST_NOT_ALLOWED" in text and "mine" not in text
             check("a page of that very origin is refused by its name", refused, text)
 
+    # That the tries would do something, if they were let.
+    with sidecar(steadfast, ["--allowed-origins", "*"]) as (process, port):
+        keep(port)
+        told = visit(browser, ATTACK % {"target": json.dumps(f"http://localhost:{port}"), "token": TOKEN})
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(START_SECONDS)
+        check("where any page is allowed the same one sees much and ends the sidecar", told["seen"] and process.poll() == 0, told)
+
     # The sidecar has to know the page's port when it starts.
     with socket.create_server(("127.0.0.1", 0)) as probe:
         free = probe.getsockname()[1]

@@ -13,6 +13,9 @@ mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
 mod run;
+#[cfg(target_os = "linux")]
+mod security;
 mod serve;
 mod support;
+mod tls;
 mod verify;
