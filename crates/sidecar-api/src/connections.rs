@@ -1,6 +1,6 @@
 //! Connections of all fronts: accepted up to a limit, watched over, and brought to an end when the sidecar ends.
 
-use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
+use std::{fmt::Display, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures::future::join;
 use hyper_util::{
@@ -22,7 +22,9 @@ use crate::{Front, Limits};
 
 mod peer;
 mod timed;
+mod tls;
 
+pub use self::tls::Tls;
 pub(crate) use self::{
     peer::Peer,
     timed::{Activity, Timed},
@@ -32,6 +34,10 @@ pub(crate) use self::{
 /// CVE-2023-44487.
 const STREAMS_MAX: u32 = 100;
 const PENDING_RESETS_MAX: usize = 20;
+
+/// How many bytes of one request, and of all on a connection, a client may send before some of them are read. Source: the same.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
 
 /// The pause after the system had no file descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -43,28 +49,66 @@ pub enum Listener {
     Tcp(TcpListener),
     /// A socket among the files, which its permissions protect.
     Unix(UnixListener),
+    /// A port on which TLS is spoken.
+    Tls(TcpListener, Tls),
 }
 
 /// One connection.
-pub(crate) type Stream = Either<TcpStream, UnixStream>;
+pub(crate) type Stream = Either<TcpStream, Either<UnixStream, tls::Secured>>;
+
+/// A connection that was just accepted.
+enum Accepted {
+    Ready(Stream, Peer),
+    /// Not before the client has shaken hands.
+    Tls(TcpStream, SocketAddr, Tls),
+}
 
 /// Tells a connection that the sidecar is about to end.
 #[derive(Clone, Debug)]
 pub(crate) struct Ending(watch::Receiver<bool>);
 
 impl Listener {
-    async fn accept(&self) -> std::io::Result<(Stream, Peer)> {
-        match self {
+    async fn accept(&self) -> io::Result<Accepted> {
+        Ok(match self {
             Listener::Tcp(it) => {
-                let (stream, address) = it.accept().await?;
-                if let Err(e) = stream.set_nodelay(true) {
-                    debug!(error = %e, "cannot switch off Nagle's algorithm");
-                }
+                let (stream, address) = accept_tcp(it).await?;
                 let peer = Peer::tcp(address, stream.local_addr().ok());
-                Ok((Either::Left(stream), peer))
+                Accepted::Ready(Either::Left(stream), peer)
             }
-            Listener::Unix(it) => Ok((Either::Right(it.accept().await?.0), Peer::unix())),
-        }
+            Listener::Unix(it) => {
+                let stream = it.accept().await?.0;
+                Accepted::Ready(Either::Right(Either::Left(stream)), Peer::unix())
+            }
+            Listener::Tls(it, tls) => {
+                let (stream, address) = accept_tcp(it).await?;
+                Accepted::Tls(stream, address, tls.clone())
+            }
+        })
+    }
+}
+
+async fn accept_tcp(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, address) = listener.accept().await?;
+    if let Err(e) = stream.set_nodelay(true) {
+        debug!(error = %e, "cannot switch off Nagle's algorithm");
+    }
+    Ok((stream, address))
+}
+
+impl Accepted {
+    /// What to speak on, once that is agreed; `None` if it never is. Hands are shaken within the time that a head may
+    /// take, and no longer than until the end begins.
+    async fn ready(self, limits: &Limits, ending: Ending) -> Option<(Stream, Peer)> {
+        let (stream, address, tls) = match self {
+            Accepted::Ready(stream, peer) => return Some((stream, peer)),
+            Accepted::Tls(stream, address, tls) => (stream, address, tls),
+        };
+        let secured = tokio::select! {
+            it = tls.shake_hands(stream, address, limits.head_timeout) => it?,
+            () = ending.begins() => return None,
+        };
+        // Whoever forwards connections from other machines is a process on this one, and may well be of the own user.
+        Some((Either::Right(Either::Right(secured)), Peer::unknown()))
     }
 }
 
@@ -122,7 +166,7 @@ async fn accept<F>(
 {
     loop {
         let Ok(permit) = permits.clone().acquire_owned().await else { return };
-        let (stream, peer) = match listener.accept().await {
+        let accepted = match listener.accept().await {
             Ok(it) => it,
             Err(e) => {
                 // Out of file descriptors, mostly: others will be closed, and this one waits.
@@ -131,9 +175,11 @@ async fn accept<F>(
                 continue;
             }
         };
-        let talking = talk(front.clone(), stream, peer, ending.clone());
+        let (front, ending) = (front.clone(), ending.clone());
         tokio::spawn(async move {
-            talking.await;
+            if let Some((stream, peer)) = accepted.ready(&front.limits, ending.clone()).await {
+                talk(front, stream, peer, ending).await;
+            }
             drop(permit);
         });
     }
@@ -157,6 +203,8 @@ pub(crate) fn protocols(
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .max_header_list_size(limits.head_bytes_max as u32)
         .keep_alive_interval(interval)

@@ -48,7 +48,7 @@ pub struct Limits {
     pub keep_alive_timeout: Duration,
     /// While a client takes nothing of a response.
     pub write_timeout: Duration,
-    /// From the head of a call over gRPC to its answer, if its client has set no shorter time.
+    /// From the head of a request or call to its answer, if a client of gRPC has set no shorter time.
     pub call_timeout: Duration,
 }
 

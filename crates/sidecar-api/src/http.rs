@@ -12,16 +12,18 @@ use std::{
 use bytes::Bytes;
 use futures::FutureExt;
 use hyper::{
+    StatusCode,
     body::{Body, Incoming},
     http::request::Parts,
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use state::Outcome;
 
 use self::{
-    body::Content,
+    body::{Content, Watched},
     reply::{Reply, Response},
-    route::Route,
+    route::{Changes, Route},
 };
 use crate::{
     ApiError, Front, Listener,
@@ -29,6 +31,7 @@ use crate::{
 };
 
 mod body;
+mod cors;
 mod json;
 mod reply;
 mod route;
@@ -87,18 +90,23 @@ async fn respond_to(
     body: &mut impl Content,
 ) -> Response {
     let answered = AssertUnwindSafe(answer(front, peer, parts, body)).catch_unwind().await;
-    match answered {
+    let mut response = match answered {
         Ok(Ok(response)) => response,
         Ok(Err(e)) => reply::error(&e),
         Err(_) => {
             front.sidecar.panicked();
             reply::error(&ApiError::internal())
         }
-    }
+    };
+    cors::show(&front.protection, &parts.headers, &mut response);
+    response
 }
 
 async fn answer(front: &Front, peer: &Peer, parts: &Parts, body: &mut impl Content) -> Reply {
     front.protection.admit(parts)?;
+    if let Some(response) = cors::preflight(&front.protection, parts) {
+        return Ok(response);
+    }
     let route = Route::of(&parts.method, parts.uri.path())?;
     // Health is for everybody, by its exact routes: probes know no secrets.
     if !route.is_health() {
@@ -112,6 +120,17 @@ async fn answer(front: &Front, peer: &Peer, parts: &Parts, body: &mut impl Conte
     {
         return Err(route::not_served(&parts.method, parts.uri.path()));
     }
+    let changes = route.changes();
+    let mut body = Watched::new(body);
+    let time = front.limits.call_timeout;
+    match tokio::time::timeout(time, follow(front, route, parts, &mut body)).await {
+        Ok(reply) => reply,
+        Err(_) if !body.is_whole() && changes.needs_body() => Err(body::too_slow(time)),
+        Err(_) => Err(too_late(time, changes)),
+    }
+}
+
+async fn follow(front: &Front, route: Route, parts: &Parts, body: &mut impl Content) -> Reply {
     match route {
         Route::Save { store } => state_api::save(front, &store, parts, body).await,
         Route::Get { store, key } => state_api::get(front, &store, &key, parts).await,
@@ -124,4 +143,17 @@ async fn answer(front: &Front, peer: &Peer, parts: &Parts, body: &mut impl Conte
         Route::SetMetadata { name } => system_api::set_metadata(front, &name, body).await,
         Route::Shutdown => Ok(system_api::shutdown(&front.sidecar, &parts.headers)),
     }
+}
+
+/// Differs from Dapr: it sets no limit to the time of a request.
+fn too_late(time: Duration, changes: Changes) -> ApiError {
+    let message = format!("the request was not answered within {time:?}");
+    let code = "ERR_DEADLINE_EXCEEDED";
+    if changes == Changes::Nothing {
+        return ApiError::new(StatusCode::GATEWAY_TIMEOUT, code, message);
+    }
+    // Not a status that proxies try again by themselves.
+    let error = ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, code, message);
+    ApiError { outcome: Outcome::Unknown, ..error }
+        .hint("read the state back before trying again: it may have been applied")
 }

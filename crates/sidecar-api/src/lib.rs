@@ -14,7 +14,7 @@ mod service;
 mod sidecar;
 mod vocabulary;
 
-pub use connections::Listener;
+pub use connections::{Listener, Tls};
 pub use error::{ApiError, Op};
 pub use front::{Front, Limits};
 pub use protection::{Protection, Token};

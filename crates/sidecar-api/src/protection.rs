@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr};
 
 use hyper::{
     HeaderMap, StatusCode,
-    header::{HOST, ORIGIN},
+    header::{HOST, HeaderValue, ORIGIN},
     http::request::Parts,
 };
 use subtle::{Choice, ConstantTimeEq};
@@ -74,7 +74,7 @@ impl Protection {
     pub(crate) fn admit_page(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let origin = text(headers, ORIGIN.as_str());
         if let Some(origin) = origin {
-            if self.origins.iter().any(|it| it == "*" || it.eq_ignore_ascii_case(origin)) {
+            if self.names_origin(origin) || self.allows_any_origin() {
                 return Ok(());
             }
             return Err(cross_site(&format!("the origin {origin} may not call this sidecar")));
@@ -85,6 +85,19 @@ impl Protection {
                 Err(cross_site(&format!("a {other} web page may not call this sidecar")))
             }
         }
+    }
+
+    /// Whether pages of this origin may call.
+    pub(crate) fn allows_origin(&self, origin: &HeaderValue) -> bool {
+        self.allows_any_origin() || origin.to_str().is_ok_and(|it| self.names_origin(it))
+    }
+
+    fn allows_any_origin(&self) -> bool {
+        self.origins.iter().any(|it| it == "*")
+    }
+
+    fn names_origin(&self, origin: &str) -> bool {
+        self.origins.iter().any(|it| it.eq_ignore_ascii_case(origin))
     }
 
     /// Refuses callers that do not know a token.
@@ -99,11 +112,21 @@ impl Protection {
         let problem = match headers.get(API_TOKEN) {
             Some(sent) if self.is_token(sent.as_bytes()) => return Ok(()),
             Some(_) => "the API token is wrong",
-            None if self.trusts_own_user && peer.is_own_user().await => return Ok(()),
+            None if self.trusts_own_user
+                && !self.is_any_page(headers)
+                && peer.is_own_user().await =>
+            {
+                return Ok(());
+            }
             None => "the API token is missing",
         };
         Err(ApiError::new(StatusCode::UNAUTHORIZED, "ERR_API_TOKEN", problem)
             .hint("send the value of DAPR_API_TOKEN in the header dapr-api-token"))
+    }
+
+    /// Whether a page makes the request that nobody has named. Its browser belongs to the user, and it does not.
+    fn is_any_page(&self, headers: &HeaderMap) -> bool {
+        text(headers, ORIGIN.as_str()).is_some_and(|it| !self.names_origin(it))
     }
 
     /// In constant time: how long a refusal takes must not tell how much was right, or of which token.

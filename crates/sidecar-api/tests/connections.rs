@@ -1,13 +1,20 @@
 //! Connections: who shares one, who keeps one, and who loses it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, future::join_all, stream};
 use sidecar_api::Limits;
 use sidecar_client::Protocol;
 use state::{Change, Error, FailureKind, Format, Key, Read, Ttl, Write};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use crate::support::{Served, connection::request, memory, ready};
+use crate::support::{Served, calls::Troubled, connection::request, memory, ready};
 
 mod support;
 
@@ -245,4 +252,84 @@ async fn body_that_stops_coming_is_not_waited_for() {
     assert_eq!(reply.json()["errorCode"], "ERR_BODY_READ");
     assert!(connection.rest().await.is_empty(), "what would come now is no request");
     assert_eq!(served.connect().await.call("GET", KEY_PATH, &[], "").await.status, 204);
+}
+
+#[tokio::test]
+async fn body_that_comes_drop_by_drop_is_not_waited_for() {
+    let limits = Limits { call_timeout: SHORT, ..Limits::default() };
+    let served = serve(limits).await;
+    let mut connection = served.connect().await;
+    let save = request("POST", STORE_PATH, &[], r#"[{"key":"k","value":1}]"#);
+    connection.send(&save[..save.len() - 20]).await;
+    let reply = connection.reply().await.unwrap();
+    assert_eq!((reply.status, reply.header("state-outcome")), (408, Some("not_applied")));
+    assert_eq!(served.connect().await.call("GET", KEY_PATH, &[], "").await.status, 204);
+}
+
+#[tokio::test]
+async fn request_that_takes_too_long_says_what_is_known_of_it() {
+    let troubled = ready(Arc::new(Troubled::new().await));
+    let limits = Limits { call_timeout: SHORT, ..Limits::default() };
+    let served = Served::components([troubled], limits).await;
+    let mut connection = served.connect().await;
+    let wait = "/v1.0/state/statestore/wait";
+    let save = r#"[{"key":"wait","value":1}]"#;
+    let reply = connection.call("GET", wait, &[], "").await;
+    assert_eq!((reply.status, reply.header("state-outcome")), (504, Some("not_applied")));
+    let in_chunks = format!(
+        "POST {STORE_PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{save}\r\n0\r\n\r\n",
+        save.len()
+    );
+    for (what, bytes) in [
+        ("save", request("POST", STORE_PATH, &[], save)),
+        ("save in chunks", in_chunks.into_bytes()),
+        ("delete", request("DELETE", wait, &[], "")),
+        ("delete with a body that is not read", request("DELETE", wait, &[], "{}")),
+    ] {
+        let reply = connection.exchange(&bytes).await.unwrap();
+        let said = (reply.status, reply.header("state-outcome"));
+        assert_eq!(said, (500, Some("unknown")), "{what}: {reply:?}");
+        assert_eq!(reply.json()["errorCode"], "ERR_DEADLINE_EXCEEDED");
+    }
+}
+
+#[tokio::test]
+async fn limits_of_http2_are_told_to_clients() {
+    let served = serve(Limits::default()).await;
+    for address in [served.address, served.grpc_address] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(head[3], 4, "settings come first");
+        let mut settings = vec![0; usize::from(head[2])];
+        stream.read_exact(&mut settings).await.unwrap();
+        let told = |id: u16| {
+            let setting = settings.chunks(6).find(|it| it[..2] == id.to_be_bytes());
+            setting.map(|it| u32::from_be_bytes(it[2..].try_into().unwrap()))
+        };
+        // Streams, window, header list. Source: RFC 9113, section 6.5.2.
+        assert_eq!([told(3), told(4), told(6)], [Some(100), Some(64 << 10), Some(16 << 10)]);
+    }
+}
+
+#[tokio::test]
+async fn headers_without_end_cost_their_connection_only() {
+    let served = serve(Limits::default()).await;
+    let mut bystander = served.connect().await;
+    // HEADERS that do not end, and then CONTINUATION after CONTINUATION. Source: CVE-2024-27316.
+    let start =
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x03\x01\0\0\0\0\x01\x82\x86\x84";
+    let field = [&b"\x00\x01x\x7f\x80\x01"[..], &[b'y'; 255]].concat();
+    let fragment = field.repeat(60);
+    let len = (fragment.len() as u32).to_be_bytes();
+    let frame = [&len[1..], &[9, 0, 0, 0, 0, 1], &fragment].concat();
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream.write_all(start).await.unwrap();
+    let mut sent = 0;
+    while stream.write_all(&frame).await.is_ok() {
+        sent += frame.len();
+        assert!(sent < 16 << 20, "it is read without end");
+    }
+    assert_eq!(bystander.call("GET", KEY_PATH, &[], "").await.status, 204);
 }

@@ -4,7 +4,9 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use sidecar_api::{Component, Front, Identity, Limits, Protection, Service, Sidecar, grpc, http};
+use sidecar_api::{
+    Component, Front, Identity, Limits, Listener, Protection, Service, Sidecar, grpc, http,
+};
 use sidecar_client::{GrpcStore, HttpStore, Protocol};
 use state::{Result, Store};
 use state_layers::{Plan, stack};
@@ -12,6 +14,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 pub(crate) mod calls;
 pub(crate) mod connection;
+pub(crate) mod secure;
 
 pub(crate) use connection::Connection;
 
@@ -54,13 +57,28 @@ impl Served {
         limits: Limits,
         grace: Duration,
     ) -> Served {
-        let identity = Identity { app_id: APP_ID.to_owned(), ..identity };
-        let sidecar = Arc::new(Sidecar::new(identity, Service::new(APP_ID, components)));
-        let front = Arc::new(Front::new(sidecar, limits, Protection::default()));
-        Served::front(front, grace).await
+        Served::front(front(identity, components, limits, Protection::default()), grace).await
+    }
+
+    /// On ports that `listener` makes something of.
+    pub(crate) async fn listening(
+        components: impl IntoIterator<Item = Arc<Component>>,
+        limits: Limits,
+        listener: impl Fn(TcpListener) -> Listener,
+    ) -> Served {
+        let front = front(Identity::default(), components, limits, Protection::default());
+        Served::on(front, GRACE, listener).await
     }
 
     pub(crate) async fn front(front: Arc<Front>, grace: Duration) -> Served {
+        Served::on(front, grace, Listener::Tcp).await
+    }
+
+    async fn on(
+        front: Arc<Front>,
+        grace: Duration,
+        on: impl Fn(TcpListener) -> Listener,
+    ) -> Served {
         let (listener, grpc_listener) = (free_port().await, free_port().await);
         let address = listener.local_addr().expect("it is bound");
         let grpc_address = grpc_listener.local_addr().expect("it is bound");
@@ -69,9 +87,9 @@ impl Served {
             sidecar.stopped().await;
         };
         let over_http =
-            http::serve(front.clone(), vec![listener.into()], stopped(sidecar.clone()), grace);
+            http::serve(front.clone(), vec![on(listener)], stopped(sidecar.clone()), grace);
         let over_grpc =
-            grpc::serve(front, vec![grpc_listener.into()], stopped(sidecar.clone()), grace);
+            grpc::serve(front, vec![on(grpc_listener)], stopped(sidecar.clone()), grace);
         let serving = tokio::spawn(async {
             let (http, grpc) = tokio::join!(over_http, over_grpc);
             http && grpc
@@ -95,6 +113,17 @@ impl Served {
     pub(crate) async fn connect(&self) -> Connection {
         Connection::open(self.address).await
     }
+}
+
+pub(crate) fn front(
+    identity: Identity,
+    components: impl IntoIterator<Item = Arc<Component>>,
+    limits: Limits,
+    protection: Protection,
+) -> Arc<Front> {
+    let identity = Identity { app_id: APP_ID.to_owned(), ..identity };
+    let sidecar = Arc::new(Sidecar::new(identity, Service::new(APP_ID, components)));
+    Arc::new(Front::new(sidecar, limits, protection))
 }
 
 async fn free_port() -> TcpListener {

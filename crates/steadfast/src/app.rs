@@ -14,7 +14,7 @@ use rustix::process::{
 };
 use tokio::{process::Child, task::JoinSet, time::Instant};
 
-use crate::{cli::LaunchArgs, console};
+use crate::{cli::LaunchArgs, console, hardening};
 
 /// What shells exit with if a command is not there, or is not a program. Source: POSIX.1-2017,
 /// Shell Command Language, 2.8.2.
@@ -46,7 +46,9 @@ impl App {
         let own = env::current_exe().context("cannot find the program that is running")?;
         let mut launcher = tokio::process::Command::new(own);
         launcher
-            .args(["launch-app", "--parent", &getpid().as_raw_nonzero().to_string(), "--"])
+            .args(["launch-app", "--parent", &getpid().as_raw_nonzero().to_string()])
+            .args(hardening::files_of_children().map(|it| format!("--files={it}")))
+            .arg("--")
             .args(command)
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(stdin())
@@ -121,6 +123,7 @@ pub(crate) fn launch(args: &LaunchArgs) -> anyhow::Result<ExitCode> {
     if getppid().map(|it| it.as_raw_nonzero().get()) != Some(args.parent) {
         return Ok(ExitCode::from(crate::FAILURE));
     }
+    hardening::limit_files(args.files);
     let (program, arguments) = args.command.split_first().context("no command")?;
     let e = Command::new(program).args(arguments).exec();
     let (code, hint) = match e.kind() {

@@ -98,6 +98,9 @@ pub(crate) struct LaunchArgs {
     /// The process that must still be the parent
     #[arg(long)]
     pub(crate) parent: i32,
+    /// How many files it may open, if not as many as the sidecar
+    #[arg(long)]
+    pub(crate) files: Option<u64>,
     #[arg(last = true, required = true)]
     pub(crate) command: Vec<String>,
 }
@@ -267,12 +270,24 @@ pub(crate) struct SidecarArgs {
     #[arg(long)]
     pub(crate) insecure_listen: bool,
 
+    /// Speak TLS on both ports with the certificate in this file, PEM, its own first. It is read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The private key of --tls-cert, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Serve only clients that show a certificate of one of these authorities, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+
     /// Host names that the sidecar answers to besides localhost
     #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
     pub(crate) allowed_hosts: Vec<String>,
 
     /// Origins of web pages that may call the API, or * for any [default: none]
-    #[arg(long, value_name = "ORIGINS", value_delimiter = ',')]
+    #[arg(long, value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub(crate) allowed_origins: Vec<String>,
 
     /// The largest request body, such as 4Mi, 100k or 65536; 0 for any [default: 4Mi]
@@ -282,6 +297,10 @@ pub(crate) struct SidecarArgs {
     /// The largest request head, line and headers [default: 16Ki]
     #[arg(long, value_name = "SIZE", value_parser = head_size)]
     pub(crate) read_buffer_size: Option<usize>,
+
+    /// How many connections may be open at the same time, on each of the two ports; one more waits
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_connections: u32,
 
     /// How long requests under way may take to finish when the sidecar ends; 0 for any time
     #[arg(long, value_name = "SECONDS", default_value = "5", allow_negative_numbers = true)]
@@ -451,6 +470,18 @@ fn address(text: &str) -> Result<Address, String> {
         .parse()
         .map(Address)
         .map_err(|_| "not an IP address, such as 127.0.0.1 or [::1]".to_owned())
+}
+
+/// An origin as browsers send it; nothing for nothing.
+fn origin(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let text = text.strip_suffix('/').unwrap_or(text);
+    let host = text.split_once("://").map_or("", |(_, it)| it);
+    let is_plain = !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']);
+    if text.is_empty() || text == "*" || is_plain {
+        return Ok(text.to_owned());
+    }
+    Err("not an origin, such as http://localhost:8080".to_owned())
 }
 
 /// 4 MiB, Dapr's default; a negative size means it, and 0 means no limit.

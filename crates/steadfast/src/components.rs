@@ -1,6 +1,10 @@
 //! Which components there are, for whom.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::bail;
 use sidecar_api::Component as Slot;
@@ -65,6 +69,12 @@ pub(crate) fn load(context: &Context, folders: &[PathBuf]) -> anyhow::Result<Com
     for it in warnings {
         warn!("{it}");
     }
+    for it in folders.iter().filter(|it| is_open_to_others(it)) {
+        let folder = it.display();
+        warn!(
+            "other users may write into {folder}, and so choose what this sidecar does: chmod go-w {folder}"
+        );
+    }
     let (ignored, problems): (Vec<_>, Vec<_>) = problems.into_iter().partition(|it| it.ignorable);
     for it in ignored {
         error!("{it}");
@@ -93,6 +103,16 @@ pub(crate) fn rejected_slot(
     Arc::new(slot)
 }
 
+/// Whether users besides the owner may put files into a folder. Where files cannot be changed at all, as where Kubernetes puts
+/// those of a ConfigMap, what the rights say means nothing.
+fn is_open_to_others(folder: &Path) -> bool {
+    const GROUP_OR_OTHERS: u32 = 0o022;
+    let Ok(found) = folder.metadata() else { return false };
+    let is_fixed = rustix::fs::statvfs(folder)
+        .is_ok_and(|it| it.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+    found.permissions().mode() & GROUP_OR_OTHERS != 0 && !is_fixed
+}
+
 /// Checks an application's id: it becomes part of every key.
 ///
 /// # Errors
@@ -118,6 +138,21 @@ pub(crate) fn check_app_id(app_id: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folder_that_others_may_write_into_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |mode| {
+            let rights = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(folder.path(), rights).unwrap();
+            is_open_to_others(folder.path())
+        };
+        assert_eq!(
+            [0o700, 0o755, 0o775, 0o757, 0o777].map(check),
+            [false, false, true, true, true]
+        );
+        assert!(!is_open_to_others(Path::new("/nowhere")));
+    }
 
     #[test]
     fn an_app_id_is_a_plain_word() {

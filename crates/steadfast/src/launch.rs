@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
 use sidecar_api::{
-    AppConnection, Front, Identity, Limits, Listener, Protection, Service, Sidecar, grpc, http,
+    AppConnection, Front, Identity, Limits, Listener, Protection, Service, Sidecar, Tls, grpc, http,
 };
 use state_config::Configuration;
 use tracing::{debug, info, warn};
@@ -27,6 +27,7 @@ use crate::{
     reload::{RECONCILE_INTERVAL, Reloader, Sources},
     sockets::{self, Socket},
     stores::Stores,
+    tls,
 };
 
 pub(crate) const HTTP_PORT: u16 = 3500;
@@ -65,14 +66,14 @@ pub(crate) struct Described {
 /// Where applications find it.
 #[derive(Clone, Debug)]
 pub(crate) enum Places {
-    Ports { http: u16, grpc: u16 },
+    Ports { http: u16, grpc: u16, tls: bool },
     Sockets { http: PathBuf, grpc: PathBuf },
 }
 
 /// What a sidecar listens on, until it serves.
 #[derive(Debug)]
 enum Listening {
-    Ports { http: Vec<TcpListener>, grpc: Vec<TcpListener> },
+    Ports { http: Vec<TcpListener>, grpc: Vec<TcpListener>, tls: Option<Tls> },
     Sockets { http: Socket, grpc: Socket },
 }
 
@@ -85,7 +86,8 @@ impl Launched {
     ) -> anyhow::Result<Launched> {
         let Described { sources, configuration, components, obeys_hangup } = described;
         let app_id = &sources.context.app_id;
-        check_addresses(args, &access)?;
+        let tls = tls::Files::of(args);
+        check_addresses(args, &access, tls.as_ref())?;
         if components.usable.is_empty() {
             warn!("no state store is configured: every request for state will be refused");
         }
@@ -94,9 +96,9 @@ impl Launched {
         let stores = Stores::new(app_id, sidecar.clone(), components)?;
         let (places, listening) = match args.socket_folder() {
             Some(folder) => Listening::at_sockets(folder, app_id)?,
-            None => Listening::at_ports(args)?,
+            None => Listening::at_ports(args, tls)?,
         };
-        if let Places::Ports { http, grpc } = places
+        if let Places::Ports { http, grpc, .. } = places
             && let Some(app) = sidecar.identity.app.port
             && (app == http || app == grpc)
         {
@@ -109,13 +111,14 @@ impl Launched {
         let limits = Limits {
             body_bytes_max: args.body_bytes_max(),
             head_bytes_max: args.head_bytes_max(),
+            connections_max: args.max_connections as usize,
             ..Limits::default()
         };
         let protection = Protection {
             hosts: args.allowed_hosts.clone(),
             any_address: args.dapr_listen_addresses.iter().any(|it| !it.0.is_loopback()),
             any_host: matches!(places, Places::Sockets { .. }),
-            origins: args.allowed_origins.clone(),
+            origins: allowed_origins(args, &access),
             tokens: access.tokens,
             trusts_own_user: access.trusts_own_user,
         };
@@ -167,7 +170,7 @@ impl Launched {
         let (http, grpc) = self.listening.take().context("cannot listen")?;
         let (front, sidecar, grace) = (self.front.clone(), self.sidecar.clone(), self.grace);
         match &self.places {
-            Places::Ports { http, grpc } => {
+            Places::Ports { http, grpc, .. } => {
                 info!("API gRPC server is running on port {grpc}");
                 info!("HTTP server is running on port {http}");
             }
@@ -218,13 +221,17 @@ impl Launched {
 }
 
 impl Listening {
-    fn at_ports(args: &SidecarArgs) -> anyhow::Result<(Places, Listening)> {
+    fn at_ports(
+        args: &SidecarArgs,
+        tls: Option<tls::Files>,
+    ) -> anyhow::Result<(Places, Listening)> {
+        let tls = tls.map(tls::Files::open).transpose()?;
         let addresses: Vec<_> = args.dapr_listen_addresses.iter().map(|it| it.0).collect();
         let listen = |asked, usual, flag| ports::listen(&addresses, port(asked), usual, flag);
         let (http_port, http) = listen(args.dapr_http_port, HTTP_PORT, "--dapr-http-port")?;
         let (grpc_port, grpc) = listen(args.dapr_grpc_port, GRPC_PORT, "--dapr-grpc-port")?;
-        let places = Places::Ports { http: http_port, grpc: grpc_port };
-        Ok((places, Listening::Ports { http, grpc }))
+        let places = Places::Ports { http: http_port, grpc: grpc_port, tls: tls.is_some() };
+        Ok((places, Listening::Ports { http, grpc, tls }))
     }
 
     fn at_sockets(folder: &Path, app_id: &str) -> anyhow::Result<(Places, Listening)> {
@@ -235,9 +242,13 @@ impl Listening {
 
     /// What to accept connections from. The files of sockets stay with this.
     fn take(&mut self) -> io::Result<(Vec<Listener>, Vec<Listener>)> {
-        let all = |listeners: &mut Vec<TcpListener>| {
+        let all = |listeners: &mut Vec<TcpListener>, tls: &Option<Tls>| {
             let listeners = ports::asynchronous(std::mem::take(listeners))?;
-            Ok::<_, io::Error>(listeners.into_iter().map(Listener::from).collect())
+            let listener = |it| match tls.clone() {
+                Some(tls) => Listener::Tls(it, tls),
+                None => Listener::Tcp(it),
+            };
+            Ok::<_, io::Error>(listeners.into_iter().map(listener).collect())
         };
         let one = |socket: &Socket| {
             let listener = socket.listener.try_clone()?;
@@ -245,22 +256,56 @@ impl Listening {
             Ok::<_, io::Error>(vec![Listener::Unix(tokio::net::UnixListener::from_std(listener)?)])
         };
         match self {
-            Listening::Ports { http, grpc } => Ok((all(http)?, all(grpc)?)),
+            Listening::Ports { http, grpc, tls } => Ok((all(http, tls)?, all(grpc, tls)?)),
             Listening::Sockets { http, grpc } => Ok((one(http)?, one(grpc)?)),
         }
     }
 }
 
-fn check_addresses(args: &SidecarArgs, access: &Access) -> anyhow::Result<()> {
+/// The origins of pages that may call.
+fn allowed_origins(args: &SidecarArgs, access: &Access) -> Vec<String> {
+    let origins: Vec<_> =
+        args.allowed_origins.iter().filter(|it| !it.is_empty()).cloned().collect();
+    if access.tokens.is_empty() && origins.iter().any(|it| it == "*") {
+        warn!(
+            "any page in a browser that can reach this sidecar may read and change everything: name your \
+             origins in --allowed-origins in the place of *, or set DAPR_API_TOKEN"
+        );
+    }
+    origins
+}
+
+/// Refuses what would let strangers in.
+fn check_addresses(
+    args: &SidecarArgs,
+    access: &Access,
+    tls: Option<&tls::Files>,
+) -> anyhow::Result<()> {
+    if args.socket_folder().is_some() {
+        if tls.is_some() {
+            bail!(
+                "--tls-cert is for ports, and --unix-domain-socket for none: leave one of them out"
+            );
+        }
+        return Ok(());
+    }
     let exposed = args.dapr_listen_addresses.iter().find(|it| !it.0.is_loopback());
     let Some(Address(address)) = exposed else { return Ok(()) };
-    if args.insecure_listen || !access.tokens.is_empty() || args.socket_folder().is_some() {
+    let asks = !access.tokens.is_empty() || tls.is_some_and(tls::Files::ask_clients);
+    if asks && tls.is_none() {
+        warn!(
+            "whoever is between an application and {address} can read its API token: add --tls-cert, \
+             unless the network is closed"
+        );
+    }
+    if asks || args.insecure_listen {
         return Ok(());
     }
     // Differs from Dapr: it listens on all addresses unless told otherwise.
     bail!(
-        "other machines can reach {address}, and would need no password: set DAPR_API_TOKEN, leave \
-         --dapr-listen-addresses out, or add --insecure-listen if the network is closed"
+        "other machines can reach {address}, and would need no password: set DAPR_API_TOKEN, ask for \
+         certificates with --tls-client-ca, leave --dapr-listen-addresses out, or add --insecure-listen \
+         if the network is closed"
     )
 }
 

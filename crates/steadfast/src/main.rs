@@ -16,6 +16,7 @@ mod cli;
 mod components;
 mod configuration;
 mod console;
+mod hardening;
 mod kubernetes;
 mod launch;
 mod logging;
@@ -29,6 +30,7 @@ mod serve;
 mod signals;
 mod sockets;
 mod stores;
+mod tls;
 mod verify;
 mod wait;
 

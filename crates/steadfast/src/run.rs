@@ -19,6 +19,7 @@ use crate::{
     components::{self, Components},
     configuration,
     console::{Console, Mark},
+    hardening,
     launch::{Described, Launched, Places},
     logging,
     provision::{self, StoreUrl},
@@ -32,6 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> {
     logging::start(&args.sidecar, true)?;
+    hardening::apply();
     let console = Console { json: args.sidecar.log_as_json };
     let app_id = match &args.sidecar.app_id {
         Some(it) => it.clone(),
@@ -52,7 +54,7 @@ pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> 
     let code = runtime.block_on(async {
         let launched = Launched::prepare(&args.sidecar, described, access)?;
         let starting = match &launched.places {
-            Places::Ports { http, grpc } => {
+            Places::Ports { http, grpc, .. } => {
                 format!("Starting Steadfast with id {app_id}. HTTP Port: {http}. gRPC Port: {grpc}")
             }
             Places::Sockets { http, grpc } => format!(
@@ -275,9 +277,14 @@ impl Job {
             ("DAPR_METRICS_PORT", self.launched.metrics_port.to_string()),
         ];
         match &self.launched.places {
-            Places::Ports { http, grpc } => {
+            Places::Ports { http, grpc, tls } => {
                 variables.push(("DAPR_HTTP_PORT", http.to_string()));
                 variables.push(("DAPR_GRPC_PORT", grpc.to_string()));
+                if *tls {
+                    // By the ports alone, SDKs would speak without TLS.
+                    variables.push(("DAPR_HTTP_ENDPOINT", format!("https://localhost:{http}")));
+                    variables.push(("DAPR_GRPC_ENDPOINT", format!("https://localhost:{grpc}")));
+                }
             }
             // The address as gRPC writes it. For HTTP there is no such form.
             Places::Sockets { grpc, .. } => {
@@ -329,13 +336,16 @@ fn say_whether_up(console: Console, sidecar: &Sidecar, up: &str) -> bool {
 const KILL: i32 = 9;
 
 fn curl_lines(places: &Places, store: &str) -> String {
-    let (socket, authority) = match places {
-        Places::Ports { http, .. } => (String::new(), format!("localhost:{http}")),
+    let (socket, origin) = match places {
+        Places::Ports { http, tls: true, .. } => {
+            (String::new(), format!("https://localhost:{http}"))
+        }
+        Places::Ports { http, .. } => (String::new(), format!("http://localhost:{http}")),
         Places::Sockets { http, .. } => {
-            (format!(" --unix-socket {}", http.display()), "localhost".to_owned())
+            (format!(" --unix-socket {}", http.display()), "http://localhost".to_owned())
         }
     };
-    let url = format!("http://{authority}/v1.0/state/{store}");
+    let url = format!("{origin}/v1.0/state/{store}");
     let token = match env::var_os(API_TOKEN).is_some_and(|it| !it.is_empty()) {
         true => " -H \"dapr-api-token: $DAPR_API_TOKEN\"",
         false => "",

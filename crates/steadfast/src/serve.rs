@@ -12,7 +12,7 @@ use crate::{
     access::Access,
     cli::SidecarArgs,
     components::{self, Components},
-    configuration,
+    configuration, hardening,
     launch::{Described, Launched},
     logging,
     reload::Sources,
@@ -33,6 +33,7 @@ pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitC
         return crate::runtime()?.block_on(wait::main(args));
     }
     logging::start(args, false)?;
+    hardening::apply();
     let app_id = args.app_id.as_deref().unwrap_or_default();
     components::check_app_id(app_id)?;
     let access = Access::from_environment()?;

@@ -209,7 +209,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        // TLS says goodbye, for which the client has to take something, too.
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.progress(cx, shut)
     }
 }
 

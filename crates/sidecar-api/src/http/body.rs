@@ -1,12 +1,19 @@
 //! Bytes off the wire: bodies, and the pieces of a URL.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Display};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt::Display,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::{
     StatusCode,
-    body::{Body, Incoming},
+    body::{Body, Frame, Incoming, SizeHint},
     header::EXPECT,
     http::request::Parts,
 };
@@ -18,6 +25,46 @@ use crate::{ApiError, Limits};
 pub(super) trait Content: Body<Data = Bytes, Error: Display> + Send + Unpin {}
 
 impl<B: Body<Data = Bytes, Error: Display> + Send + Unpin> Content for B {}
+
+/// A body of which it is known whether all of it has come.
+#[derive(Debug)]
+pub(super) struct Watched<'b, B> {
+    body: &'b mut B,
+    has_ended: bool,
+}
+
+impl<B: Content> Watched<'_, B> {
+    pub(super) fn new(body: &mut B) -> Watched<'_, B> {
+        Watched { body, has_ended: false }
+    }
+
+    /// Whether there is nothing more to come.
+    pub(super) fn is_whole(&self) -> bool {
+        self.has_ended || self.body.is_end_stream()
+    }
+}
+
+impl<B: Content> Body for Watched<'_, B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = Pin::new(&mut *self.body).poll_frame(cx);
+        self.has_ended |= matches!(polled, Poll::Ready(None));
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 /// Reads a whole body.
 pub(super) async fn read(body: &mut impl Content, limits: &Limits) -> Result<Bytes, ApiError> {
@@ -79,6 +126,12 @@ async fn frame(body: &mut impl Content, limits: &Limits) -> Result<Option<Bytes>
             return Ok(Some(data));
         }
     }
+}
+
+/// The refusal of a body that comes, but takes too long.
+pub(super) fn too_slow(time: Duration) -> ApiError {
+    let message = format!("the body was not there in full within {time:?}");
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "ERR_BODY_READ", message)
 }
 
 /// Differs from Dapr: it answers 400, which says nothing of the size.

@@ -19,6 +19,21 @@ pub(super) enum Route {
     Shutdown,
 }
 
+/// What a request may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Changes {
+    Nothing,
+    /// Not before its body is there.
+    ByBody,
+    ByItself,
+}
+
+impl Changes {
+    pub(super) fn needs_body(self) -> bool {
+        self == Changes::ByBody
+    }
+}
+
 impl Route {
     /// Matches the path as it was sent, cleaned like a file path but not decoded; each part that
     /// is a name is decoded once, when it is known to be one.
@@ -77,6 +92,21 @@ impl Route {
     /// Differs from Dapr: where anybody may add to the metadata on that port.
     pub(super) fn is_public(&self) -> bool {
         self.is_health() || matches!(self, Route::GetMetadata)
+    }
+
+    /// What it may change, if it comes to that.
+    pub(super) fn changes(&self) -> Changes {
+        match self {
+            Route::Save { .. } | Route::Transact { .. } | Route::SetMetadata { .. } => {
+                Changes::ByBody
+            }
+            Route::Delete { .. } | Route::Shutdown => Changes::ByItself,
+            Route::Get { .. }
+            | Route::GetMany { .. }
+            | Route::Health
+            | Route::OutboundHealth
+            | Route::GetMetadata => Changes::Nothing,
+        }
     }
 
     /// Whether this is about health alone.

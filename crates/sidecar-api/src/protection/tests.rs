@@ -88,3 +88,21 @@ async fn processes_of_the_own_user_may_do_without_if_they_are_trusted() {
         "a mistake is told"
     );
 }
+
+#[tokio::test]
+async fn pages_that_nobody_has_named_are_not_the_user() {
+    let tokens = Token::new("secret").into_iter().collect();
+    let origins = vec!["*".to_owned(), "http://localhost:8080".to_owned()];
+    let trusting = Protection { tokens, origins, trusts_own_user: true, ..Protection::default() };
+    let status = async |origin: &str, token: Option<&str>| {
+        let mut headers = HeaderMap::from_iter([(ORIGIN, origin.parse().unwrap())]);
+        if let Some(it) = token {
+            headers.insert(API_TOKEN, it.parse().unwrap());
+        }
+        let answer = trusting.authenticate(&Peer::unix(), &headers).await;
+        answer.map_or_else(|e| e.status.as_u16(), |()| 200)
+    };
+    assert_eq!(status("http://localhost:8080", None).await, 200);
+    assert_eq!(status("http://evil.example", None).await, 401);
+    assert_eq!(status("http://evil.example", Some("secret")).await, 200);
+}

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, future::pending, net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use hyper::Uri;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -16,12 +17,12 @@ use sidecar_proto::{
     },
 };
 use state::{Capabilities, Item, Read, Result, Store, Write, Written};
-use tonic::{Response, Status, body::Body};
+use tonic::{Response, Status, body::Body, client::GrpcService};
 use tonic_types::{ErrorInfo, StatusExt};
 
 use super::{STORE, memory};
 
-pub(crate) type Transport = Client<HttpConnector, Body>;
+pub(crate) type Transport<C = HttpConnector> = Client<C, Body>;
 
 /// A client with one connection of its own.
 pub(crate) fn transport() -> Transport {
@@ -34,15 +35,24 @@ pub(crate) fn origin(address: SocketAddr) -> Uri {
     format!("http://{address}").parse().expect("an address is one")
 }
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// The calls that most tests make.
 #[derive(Clone, Debug)]
-pub(crate) struct Calls(pub(crate) DaprClient<Transport>);
+pub(crate) struct Calls<T = Transport>(pub(crate) DaprClient<T>);
 
 impl Calls {
     pub(crate) fn to(address: SocketAddr) -> Calls {
         Calls(DaprClient::with_origin(transport(), origin(address)))
     }
+}
 
+impl<T> Calls<T>
+where
+    T: GrpcService<Body, ResponseBody: hyper::body::Body<Data = Bytes> + Send + 'static>,
+    T::Error: Into<BoxError>,
+    <T::ResponseBody as hyper::body::Body>::Error: Into<BoxError> + Send,
+{
     pub(crate) async fn get(&mut self, key: &str) -> Result<GetStateResponse, Status> {
         let message = GetStateRequest {
             store_name: STORE.to_owned(),

@@ -1,20 +1,22 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt::Debug, net::SocketAddr, time::Duration};
 
 use serde_json::Value;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split},
+    net::TcpStream,
     time::timeout,
 };
+
+/// Whatever bytes can be sent over.
+pub(crate) trait Bytes: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Bytes for T {}
 
 /// A connection that carries any bytes whatever, and reads what comes back as HTTP/1.1.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
+    reader: ReadHalf<Box<dyn Bytes>>,
+    writer: WriteHalf<Box<dyn Bytes>>,
     received: Vec<u8>,
 }
 
@@ -52,7 +54,11 @@ pub(crate) fn request(
 impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Connection {
         let stream = TcpStream::connect(address).await.expect("the sidecar listens");
-        let (reader, writer) = stream.into_split();
+        Connection::over(stream)
+    }
+
+    pub(crate) fn over(stream: impl Bytes + 'static) -> Connection {
+        let (reader, writer) = split(Box::new(stream) as Box<dyn Bytes>);
         Connection { reader, writer, received: Vec::new() }
     }
 
@@ -97,6 +103,19 @@ impl Connection {
         read_reply(&mut self.reader, &mut self.received).await
     }
 
+    /// The next reply without its body: none comes after a `HEAD`, whatever the head says.
+    pub(crate) async fn head(&mut self) -> Reply {
+        loop {
+            if let Some(len) = self.received.windows(4).position(|it| it == b"\r\n\r\n") {
+                let head: Vec<u8> = self.received.drain(..len + 4).collect();
+                let text = String::from_utf8(head).expect("a head is text");
+                let bare = text.replace("content-length: ", "length-of-the-body: ");
+                return parse(bare.as_bytes()).expect("it is whole").0;
+            }
+            assert!(read_more(&mut self.reader, &mut self.received).await, "no answer");
+        }
+    }
+
     /// The status of whatever is answered next, be it only that more is to be sent.
     pub(crate) async fn interim(&mut self) -> u16 {
         loop {
@@ -115,7 +134,10 @@ impl Connection {
     }
 }
 
-async fn read_reply(reader: &mut OwnedReadHalf, received: &mut Vec<u8>) -> Option<Reply> {
+async fn read_reply(
+    reader: &mut ReadHalf<Box<dyn Bytes>>,
+    received: &mut Vec<u8>,
+) -> Option<Reply> {
     loop {
         if let Some((reply, len)) = parse(received) {
             received.drain(..len);
@@ -129,7 +151,7 @@ async fn read_reply(reader: &mut OwnedReadHalf, received: &mut Vec<u8>) -> Optio
 }
 
 /// Whether anything came.
-async fn read_more(reader: &mut OwnedReadHalf, received: &mut Vec<u8>) -> bool {
+async fn read_more(reader: &mut ReadHalf<Box<dyn Bytes>>, received: &mut Vec<u8>) -> bool {
     let reading = timeout(ANSWER_TIME_MAX, reader.read_buf(received)).await;
     reading.expect("the sidecar answers or closes in time").is_ok_and(|len| len > 0)
 }
@@ -155,6 +177,12 @@ impl Reply {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         headers.find(|(it, _)| it == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All values of a header that may come several times.
+    pub(crate) fn headers(&self, name: &str) -> Vec<&str> {
+        let named = self.headers.iter().filter(|(it, _)| it == name);
+        named.map(|(_, value)| value.as_str()).collect()
     }
 
     pub(crate) fn json(&self) -> Value {

@@ -17,6 +17,7 @@ pub(super) const GROUPS: &[Group] = &[Group {
         quotes_are_kept,
         wildcards_match_themselves_only,
         separators_of_databases_are_kept,
+        statements_are_only_text,
         long_keys_are_not_cut,
     ],
 }];
@@ -57,6 +58,45 @@ async fn wildcards_match_themselves_only(it: &Scope) -> Result<()> {
 
 async fn separators_of_databases_are_kept(it: &Scope) -> Result<()> {
     are_apart(it, &["a|b", "a:b", "a;b", "a,b", "{a}b", "a#b", "a&b", "a=b", "a\u{7f}b"]).await
+}
+
+/// What would do something if it were put into a statement, a script, a document, a subject or a format, and not beside it.
+async fn statements_are_only_text(it: &Scope) -> Result<()> {
+    let texts = [
+        "' OR '1'='1",
+        "x' UNION SELECT value FROM state --",
+        "x'); DELETE FROM state; --",
+        "\\'; SELECT pg_sleep(9); --",
+        "\" OR \"\"=\"",
+        "$1",
+        "?",
+        ":key",
+        "@p1",
+        "/*x*/",
+        "KEYS[1]",
+        "]] redis.call('FLUSHALL') --[[",
+        "*1 $8 FLUSHALL",
+        "{\"$gt\":\"\"}",
+        "$where",
+        "a.b",
+        "a.>",
+        "*",
+        "%s%n",
+        "{0}",
+        "{{7*7}}",
+        "${jndi:ldap://x}",
+        "$(touch x)",
+        "`touch x`",
+        "../../etc/passwd",
+        "<script>alert(1)</script>",
+    ];
+    are_apart(it, &texts).await?;
+    for text in texts {
+        let json = format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        it.succeeds(it.put("k", &json)).await?;
+        ensure!(it.value("k").await? == json, "{text:?} is not what it was");
+    }
+    Ok(())
 }
 
 async fn long_keys_are_not_cut(it: &Scope) -> Result<()> {

@@ -16,6 +16,9 @@ mod redis;
 mod reload;
 mod run;
 mod secrets;
+#[cfg(target_os = "linux")]
+mod security;
 mod serve;
 mod support;
+mod tls;
 mod verify;

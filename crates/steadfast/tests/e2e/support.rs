@@ -96,8 +96,12 @@ impl Steadfast {
 
     /// The port of the HTTP API, as the log says it.
     pub(crate) fn port(&mut self) -> u16 {
-        let line = self.line_with("HTTP server is running on port ");
-        line.rsplit(' ').next().unwrap().trim().parse().unwrap()
+        let told = "HTTP server is running on port ";
+        let line = self.line_with(told);
+        // More may follow, in a log that is JSON.
+        let rest = line.split(told).nth(1).unwrap();
+        let len = rest.bytes().take_while(u8::is_ascii_digit).count();
+        rest[..len].parse().unwrap()
     }
 
     /// The port of its gRPC API, which it has told by the time it has told that of HTTP.
