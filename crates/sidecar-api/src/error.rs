@@ -238,12 +238,21 @@ impl ApiError {
     /// Differs from Dapr: there, the process would not have started.
     pub(crate) fn store_not_ready(store: &str, reason: &str) -> ApiError {
         let message = format!("state store {store} is not ready: {reason}");
-        let mut error =
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ERR_STATE_STORE_NOT_READY", message);
-        error.extra.retry_after = Some(RETRY_AFTER);
-        error
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ERR_STATE_STORE_NOT_READY", message)
+            .retry_later()
             .detail(resource_info(store))
             .hint("it is opened again in the background: try again later")
+    }
+
+    /// The refusal of a request that would be one too many for a store.
+    pub(crate) fn overloaded(store: &str, max: usize) -> ApiError {
+        let message = format!(
+            "state store {store} has {max} requests under way, which is as many as it may have"
+        );
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ERR_STATE_STORE_OVERLOADED", message)
+            .retry_later()
+            .detail(resource_info(store))
+            .hint("try again later, and less often; --max-in-flight-requests raises the limit")
     }
 
     /// As `store_not_ready`, where trying again does not help.
@@ -252,6 +261,12 @@ impl ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ERR_STATE_STORE_NOT_READY", message)
             .detail(resource_info(store))
             .hint("correct its component file and start the sidecar again")
+    }
+
+    /// Asks the caller to try again, after a pause.
+    pub(crate) fn retry_later(mut self) -> ApiError {
+        self.extra.retry_after = Some(RETRY_AFTER);
+        self
     }
 
     fn no_transactions(store: &str) -> ApiError {

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
-use crate::{Protection, Served, Sidecar};
+use crate::{Protection, Served, Sidecar, admission::Budget};
 
 /// What serving needs to know besides the sidecar itself, whatever it is spoken to in.
 #[derive(Debug)]
@@ -19,13 +19,16 @@ pub struct Front {
     pub is_public: bool,
     /// Whether HTTP/2 is spoken besides HTTP/1.1 on the port for HTTP.
     pub http2: bool,
+    /// Bytes of bodies that are in memory.
+    pub(crate) body_bytes: Arc<Budget>,
 }
 
 impl Front {
     /// A front with everything that there is to call.
     pub fn new(sidecar: Arc<Sidecar>, limits: Limits, protection: Protection) -> Front {
         let served = ArcSwap::default();
-        Front { sidecar, limits, protection, served, is_public: false, http2: true }
+        let body_bytes = Budget::new(limits.in_flight_bytes_max);
+        Front { sidecar, limits, protection, served, is_public: false, http2: true, body_bytes }
     }
 }
 
@@ -34,6 +37,8 @@ impl Front {
 pub struct Limits {
     /// Bytes of a request's body, and of a message over gRPC in either direction.
     pub body_bytes_max: usize,
+    /// Bytes of the bodies of all requests under way.
+    pub in_flight_bytes_max: usize,
     /// Bytes of a request's line and headers.
     pub head_bytes_max: usize,
     /// Headers of a request.
@@ -57,6 +62,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             body_bytes_max: 4 << 20,
+            in_flight_bytes_max: 64 << 20,
             head_bytes_max: 16 << 10,
             headers_max: 100,
             connections_max: 4096,

@@ -27,6 +27,7 @@ use tower_service::Service;
 use self::calls::Calls;
 use crate::{
     ApiError, Front, Listener,
+    admission::{self, Metered},
     connections::{self, Activity, Ending, Peer, Stream, Timed, drive, protocols},
 };
 
@@ -126,7 +127,10 @@ async fn answer(
     }
     let time = client_timeout(headers)
         .map_or(front.limits.call_timeout, |it| it.min(front.limits.call_timeout));
+    let share = Arc::new(front.body_bytes.share());
+    let request = request.map(|body| Metered { body, share: share.clone() });
     match tokio::time::timeout(time, dapr.call(request)).await {
+        _ if share.was_refused() => Err(admission::no_room(&front.body_bytes)),
         Ok(Ok(response)) => Ok(response_of_ours(response)),
         Ok(Err(never)) => match never {},
         Err(_) => Err(too_late(&call, time)),

@@ -3,6 +3,7 @@
 //! Start with [`Sidecar`], what a running sidecar is to its fronts, then [`Service`], the API
 //! without any wire. [`http`] and [`grpc`] are the fronts; `connections` has what they share of the network.
 
+mod admission;
 mod connections;
 mod error;
 mod front;
@@ -19,5 +20,5 @@ pub use error::{ApiError, Op};
 pub use front::{Front, Limits};
 pub use protection::{Protection, Token};
 pub use served::{Parts, Served};
-pub use service::{Component, Service, Status, StoreHandle};
+pub use service::{Component, IN_FLIGHT_MAX, Service, Status, StoreHandle};
 pub use sidecar::{AppConnection, AppHealth, Identity, Sidecar, Stop};

@@ -1,6 +1,9 @@
 use std::{
     collections::BTreeMap,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -20,7 +23,12 @@ pub struct Service {
     app_id: String,
     /// Replaced as a whole whenever a component comes or goes, so that no request waits for that.
     components: ArcSwap<BTreeMap<String, Arc<Component>>>,
+    in_flight_max: usize,
 }
+
+/// How many requests a store has under way at most. As many as it takes to keep one busy, and few enough that all are
+/// answered soon.
+pub const IN_FLIGHT_MAX: usize = 1024;
 
 /// A state store by the name that applications use, open or on its way there.
 #[derive(Debug)]
@@ -36,6 +44,7 @@ pub struct Component {
     store: OnceLock<Arc<dyn Store>>,
     not_open: Mutex<Status>,
     update_error: Mutex<Option<String>>,
+    in_flight: AtomicUsize,
     /// Dropped with the component, which tells that nobody uses it any more.
     in_use: watch::Sender<()>,
 }
@@ -89,6 +98,16 @@ impl Status {
 pub struct StoreHandle {
     component: Arc<Component>,
     store: Arc<dyn Store>,
+    in_flight_max: usize,
+}
+
+/// A request that a store has under way.
+struct InFlight<'c>(&'c AtomicUsize);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Component {
@@ -102,6 +121,7 @@ impl Component {
             store: OnceLock::new(),
             not_open: Mutex::new(Status::Opening),
             update_error: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
             in_use: watch::Sender::new(()),
         }
     }
@@ -128,6 +148,11 @@ impl Component {
     /// The open store.
     pub fn store(&self) -> Option<&Arc<dyn Store>> {
         self.store.get()
+    }
+
+    /// How many requests it has under way.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     /// Why the component is not what its file asks for by now, if it is not.
@@ -159,7 +184,12 @@ impl Service {
     pub fn new(app_id: &str, components: impl IntoIterator<Item = Arc<Component>>) -> Service {
         let by_name = |it: Arc<Component>| (it.name.clone(), it);
         let components = ArcSwap::from_pointee(components.into_iter().map(by_name).collect());
-        Service { app_id: app_id.to_owned(), components }
+        Service { app_id: app_id.to_owned(), components, in_flight_max: IN_FLIGHT_MAX }
+    }
+
+    /// The same, with another limit of the requests that a store has under way.
+    pub fn in_flight_max(self, in_flight_max: usize) -> Service {
+        Service { in_flight_max, ..self }
     }
 
     /// The components there are now, in the order of their names.
@@ -209,7 +239,8 @@ impl Service {
             return Err(ApiError::no_such_store(name, &self.app_id, &loaded));
         };
         if let Some(store) = component.store() {
-            return Ok(StoreHandle { component: component.clone(), store: store.clone() });
+            let (component, store) = (component.clone(), store.clone());
+            return Ok(StoreHandle { component, store, in_flight_max: self.in_flight_max });
         }
         Err(match component.status() {
             Status::Failing(reason) => ApiError::store_not_ready(name, &reason),
@@ -225,6 +256,17 @@ impl StoreHandle {
     /// The component's name.
     pub fn name(&self) -> &str {
         &self.component.name
+    }
+
+    /// Takes on one more request, unless that is too many.
+    fn enter(&self) -> Result<InFlight<'_>, ApiError> {
+        let in_flight = &self.component.in_flight;
+        let before = in_flight.fetch_add(1, Ordering::Relaxed);
+        let entered = InFlight(in_flight);
+        match before < self.in_flight_max {
+            true => Ok(entered),
+            false => Err(ApiError::overloaded(self.name(), self.in_flight_max)),
+        }
     }
 
     /// Whether it has transactions at all, which is asked before a request is read, as in Dapr.
@@ -273,13 +315,19 @@ impl StoreHandle {
 
     /// Reads one key.
     pub async fn get(&self, read: &Read) -> Result<Option<Item>, ApiError> {
+        let _entered = self.enter()?;
         let op = Op::Get(read.key.as_str());
         self.store.get(read).await.map_err(|e| ApiError::of(op, self.name(), &e))
     }
 
     /// Reads keys: the i-th answer is to the i-th read, and one that fails does not fail others.
     /// Once the values take 64 MiB, no more are read, and the rest fail.
-    pub async fn get_many(&self, reads: &[Read]) -> Vec<Result<Option<Item>>> {
+    ///
+    /// # Errors
+    ///
+    /// If the store has too many requests under way.
+    pub async fn get_many(&self, reads: &[Read]) -> Result<Vec<Result<Option<Item>>>, ApiError> {
+        let _entered = self.enter()?;
         let mut answers = Vec::with_capacity(reads.len());
         let mut bytes = 0;
         for some in reads.chunks(READ_AT_ONCE) {
@@ -291,7 +339,7 @@ impl StoreHandle {
             bytes += found.iter().flatten().flatten().map(|it| it.value.len()).sum::<usize>();
             answers.extend(found);
         }
-        answers
+        Ok(answers)
     }
 
     /// Saves items, each on its own, and returns their new versions.
@@ -301,6 +349,7 @@ impl StoreHandle {
     /// If any item could not be saved: the others are saved nevertheless, and the error says for
     /// each what became of it.
     pub async fn save(&self, writes: &[Write]) -> Result<Vec<Written>, ApiError> {
+        let _entered = self.enter()?;
         if let [write] = writes {
             let result = self.store.write(write).await;
             return result.map(|it| vec![it]).map_err(|e| ApiError::of(Op::Save, self.name(), &e));
@@ -316,7 +365,10 @@ impl StoreHandle {
     pub async fn delete_many(&self, writes: &[Write]) -> Result<(), ApiError> {
         match writes {
             [write] => self.delete(write).await,
-            _ => self.write_each(Op::DeleteMany, writes).await.map(drop),
+            _ => {
+                let _entered = self.enter()?;
+                self.write_each(Op::DeleteMany, writes).await.map(drop)
+            }
         }
     }
 
@@ -334,6 +386,7 @@ impl StoreHandle {
 
     /// Deletes one key.
     pub async fn delete(&self, write: &Write) -> Result<(), ApiError> {
+        let _entered = self.enter()?;
         let op = Op::Delete(write.key.as_str());
         self.store.write(write).await.map(drop).map_err(|e| ApiError::of(op, self.name(), &e))
     }
@@ -343,6 +396,7 @@ impl StoreHandle {
         if writes.is_empty() {
             return Ok(Vec::new());
         }
+        let _entered = self.enter()?;
         let result = self.store.transact(writes).await;
         result.map_err(|e| {
             let keys: Vec<_> = writes.iter().map(|it| it.key.as_str()).collect();

@@ -174,7 +174,7 @@ async fn headers_of_others_are_no_token() {
 
 /// The paths of all calls that the sidecar describes, and some that it does not.
 fn calls() -> Vec<String> {
-    let all = FileDescriptorSet::decode(DESCRIPTORS).unwrap();
+    let all = FileDescriptorSet::decode(DESCRIPTORS).expect("they are descriptors");
     let mut paths = Vec::new();
     for file in &all.file {
         for service in &file.service {

@@ -12,6 +12,7 @@ use clap::{
     builder::{BoolishValueParser, OsStringValueParser},
 };
 
+use sidecar_api::IN_FLIGHT_MAX;
 use sidecar_verify::Guarantee;
 use state_config::GoDuration;
 
@@ -301,6 +302,14 @@ pub(crate) struct SidecarArgs {
     /// How many connections may be open at the same time, on each of the two ports; one more waits
     #[arg(long, value_name = "N", default_value = "4096", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections: u32,
+
+    /// How many requests each store may have under way; one more is refused at once, with 503
+    #[arg(long, value_name = "N", default_value_t = IN_FLIGHT_MAX as u32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_in_flight_requests: u32,
+
+    /// How much the bodies of all requests under way may take; one for which there is no room is refused at once, with 503
+    #[arg(long, value_name = "SIZE", value_parser = quantity, default_value = "64Mi")]
+    pub(crate) max_in_flight_bytes: usize,
 
     /// How long requests under way may take to finish when the sidecar ends; 0 for any time
     #[arg(long, value_name = "SECONDS", default_value = "5", allow_negative_numbers = true)]

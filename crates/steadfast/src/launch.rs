@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use arc_swap::ArcSwap;
 use sidecar_api::{
     AppConnection, Front, Identity, Limits, Listener, Protection, Service, Sidecar, Tls, grpc, http,
 };
@@ -91,7 +90,7 @@ impl Launched {
         if components.usable.is_empty() {
             warn!("no state store is configured: every request for state will be refused");
         }
-        let service = Service::new(app_id, []);
+        let service = Service::new(app_id, []).in_flight_max(args.max_in_flight_requests as usize);
         let sidecar = Arc::new(Sidecar::new(identity(args, app_id)?, service));
         let stores = Stores::new(app_id, sidecar.clone(), components)?;
         let (places, listening) = match args.socket_folder() {
@@ -112,6 +111,7 @@ impl Launched {
             body_bytes_max: args.body_bytes_max(),
             head_bytes_max: args.head_bytes_max(),
             connections_max: args.max_connections as usize,
+            in_flight_bytes_max: args.max_in_flight_bytes.max(args.body_bytes_max()),
             ..Limits::default()
         };
         let protection = Protection {
@@ -122,11 +122,10 @@ impl Launched {
             tokens: access.tokens,
             trusts_own_user: access.trusts_own_user,
         };
-        let front = Arc::new(Front {
-            served: ArcSwap::from_pointee(configuration::served(&configuration)),
-            http2: !is_set("DAPR_HTTP_DISABLE_H2C"),
-            ..Front::new(sidecar.clone(), limits, protection)
-        });
+        let mut front = Front::new(sidecar.clone(), limits, protection);
+        front.served.store(Arc::new(configuration::served(&configuration)));
+        front.http2 = !is_set("DAPR_HTTP_DISABLE_H2C");
+        let front = Arc::new(front);
         let reloader = Some(Reloader {
             sources,
             stores: stores.clone(),

@@ -70,7 +70,8 @@ impl OtherPorts {
         }
         // What it says is no secret, and probes know no names and no tokens.
         let protection = Protection { any_host: true, ..Protection::default() };
-        let front = Front { is_public: true, ..Front::new(sidecar, limits, protection) };
+        let mut front = Front::new(sidecar, limits, protection);
+        front.is_public = true;
         http::serve(front.into(), public.into_iter().map(Into::into).collect(), stop, grace).await;
         Ok(())
     }

@@ -62,7 +62,7 @@ impl Dapr for Calls {
         let read =
             |key: &String| Wish { key, metadata: metadata.clone(), ..Wish::default() }.read(&store);
         let reads: Vec<Read> = it.keys.iter().map(read).collect::<Result<_, ApiError>>()?;
-        let answers = if reads.is_empty() { Vec::new() } else { store.get_many(&reads).await };
+        let answers = if reads.is_empty() { Vec::new() } else { store.get_many(&reads).await? };
         let items = it.keys.into_iter().zip(answers).map(|(key, it)| found(key, it)).collect();
         self.within_limit(GetBulkStateResponse { items })
     }

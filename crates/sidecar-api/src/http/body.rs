@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     fmt::Display,
+    ops::Deref,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -19,7 +20,10 @@ use hyper::{
 };
 use percent_encoding::percent_decode_str;
 
-use crate::{ApiError, Limits};
+use crate::{
+    ApiError, Front, Limits,
+    admission::{self, Share},
+};
 
 /// The body of a request, wherever it comes from.
 pub(super) trait Content: Body<Data = Bytes, Error: Display> + Send + Unpin {}
@@ -66,27 +70,52 @@ impl<B: Content> Body for Watched<'_, B> {
     }
 }
 
+/// A whole body, for which there was room.
+#[derive(Debug)]
+pub(super) struct Whole {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl Deref for Whole {
+    type Target = Bytes;
+
+    fn deref(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
 /// Reads a whole body.
-pub(super) async fn read(body: &mut impl Content, limits: &Limits) -> Result<Bytes, ApiError> {
+pub(super) async fn read(body: &mut impl Content, front: &Front) -> Result<Whole, ApiError> {
+    let (limits, share) = (&front.limits, front.body_bytes.share());
     let max = limits.body_bytes_max;
     if body.size_hint().lower() > max as u64 {
         return Err(too_large(max));
     }
-    let Some(first) = frame(body, limits).await? else { return Ok(Bytes::new()) };
-    if body.is_end_stream() && first.len() <= max {
-        return Ok(first);
-    }
-    let mut whole = BytesMut::from(first);
+    let mut bytes = Bytes::new();
+    let mut whole = BytesMut::new();
     while let Some(more) = frame(body, limits).await? {
-        if whole.len() + more.len() > max {
+        if bytes.len() + whole.len() + more.len() > max {
             return Err(too_large(max));
+        }
+        if !share.grow(more.len()) {
+            return Err(admission::no_room(&front.body_bytes));
+        }
+        // Most bodies come in one piece, which is not copied.
+        if bytes.is_empty() && whole.is_empty() {
+            bytes = more;
+            if body.is_end_stream() {
+                break;
+            }
+            continue;
+        }
+        if whole.is_empty() {
+            whole.extend_from_slice(&std::mem::take(&mut bytes));
         }
         whole.extend_from_slice(&more);
     }
-    if whole.len() > max {
-        return Err(too_large(max));
-    }
-    Ok(whole.freeze())
+    let bytes = if whole.is_empty() { bytes } else { whole.freeze() };
+    Ok(Whole { bytes, _share: share })
 }
 
 /// Whether the client may be sending more of a body that nobody reads.

@@ -62,7 +62,7 @@ pub(super) async fn save(
 ) -> Reply {
     let store = front.sidecar.service.store(store)?;
     let shared = shared(parts)?;
-    let body = body::read(body, &front.limits).await?;
+    let body = body::read(body, front).await?;
     let inner = json::unwrap_string(&body);
     let text = inner.as_deref().map_or(&body[..], str::as_bytes);
     let items: List<Option<Item<'_>>> = json::parse(text).map_err(|e| {
@@ -95,7 +95,7 @@ pub(super) async fn get_many(
 ) -> Reply {
     let store = front.sidecar.service.store(store)?;
     let Shared { options, metadata: in_query } = shared(parts)?;
-    let body = body::read(body, &front.limits).await?;
+    let body = body::read(body, front).await?;
     let body: GetMany<'_> = json::parse(&body).map_err(|e| {
         ApiError::malformed(format!("failed deserializing HTTP body: {e}"))
             .hint(r#"send an object with the keys: {"keys": ["a", "b"]}"#)
@@ -109,7 +109,7 @@ pub(super) async fn get_many(
             .read(&store)
     };
     let reads: Vec<Read> = keys.kept.iter().map(read).collect::<Result<_, ApiError>>()?;
-    let answers = if reads.is_empty() { Vec::new() } else { store.get_many(&reads).await };
+    let answers = if reads.is_empty() { Vec::new() } else { store.get_many(&reads).await? };
     let items: Vec<_> = reads.iter().zip(&answers).map(|(it, answer)| found(it, answer)).collect();
     let mut body = serde_json::to_vec(&items).expect("strings and valid JSON only");
     body.push(b'\n');
@@ -128,7 +128,7 @@ pub(super) async fn transact(
     for name in [IF_MATCH, IF_NONE_MATCH] {
         refuse_condition(&parts.headers, &name, "give each operation its own etag or options")?;
     }
-    let body = body::read(body, &front.limits).await?;
+    let body = body::read(body, front).await?;
     let malformed = |e: String| {
         let shape = r#"send {"operations": [{"operation": "upsert", "request": {"key": "k", "value": 1}}]}"#;
         let hint = hint(&body, shape);

@@ -46,7 +46,7 @@ pub(super) fn metadata(sidecar: &Sidecar) -> Response {
 }
 
 pub(super) async fn set_metadata(front: &Front, name: &str, body: &mut impl Content) -> Reply {
-    let body = body::read(body, &front.limits).await?;
+    let body = body::read(body, front).await?;
     let value = String::from_utf8(body.to_vec())
         .map_err(|_| ApiError::malformed("the body is not UTF-8"))?;
     front.sidecar.set_metadata(name, value)?;

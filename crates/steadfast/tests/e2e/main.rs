@@ -9,6 +9,8 @@ mod daprd;
 mod etcd;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(feature = "redis")]
+mod overload;
 #[cfg(feature = "postgresql")]
 mod postgresql;
 #[cfg(feature = "redis")]
