@@ -19,3 +19,4 @@ pub use front::{Front, Limits};
 pub use protection::{Protection, Token};
 pub use service::{Component, Service, Status, StoreHandle};
 pub use sidecar::{AppConnection, Identity, Sidecar, Stop};
+pub use vocabulary::key;

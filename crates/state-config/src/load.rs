@@ -8,6 +8,7 @@ use crate::{
     component::{self, Component},
     context::Context,
     document, file,
+    listed::{Label, Listed, Standing},
     manifest::{self, Manifest, Reading, SkipReason, Skipped},
     problem::{Problem, Report},
     properties::Properties,
@@ -25,12 +26,17 @@ pub struct Resources {
     pub problems: Vec<Problem>,
     /// What is probably not meant, but harmless.
     pub warnings: Vec<Problem>,
+    /// Every component that there is, for whomever and of whatever kind, in load order.
+    pub listed: Vec<Listed>,
+    /// The files that secrets were read from.
+    pub secret_files: Vec<PathBuf>,
 }
 
 /// One document and what has been found out about it.
 struct Page {
     reading: Reading,
     report: Report,
+    label: Option<Label>,
 }
 
 /// Reads the component files of the directories: `*.yaml` and `*.yml` directly in each, by name.
@@ -43,10 +49,10 @@ pub fn load(directories: &[PathBuf], context: &Context) -> Resources {
         read_directory(directory, context, &mut pages);
     }
     refuse_duplicates(&mut pages);
-    let stores = open_secret_stores(&mut pages, context);
-
     let mut resources = Resources::default();
-    for Page { reading, mut report } in pages {
+    let stores = open_secret_stores(&mut pages, context, &mut resources.secret_files);
+    for Page { reading, mut report, label } in pages {
+        let mut standing = Standing::of(&reading);
         match reading {
             Reading::Manifest(it) if !it.is_secret_store() => {
                 let component = component::resolve(&it, &stores, context, &mut report);
@@ -57,6 +63,10 @@ pub fn load(directories: &[PathBuf], context: &Context) -> Resources {
         }
         report.problems.sort_by_key(|it| (it.line, it.column));
         report.warnings.sort_by_key(|it| (it.line, it.column));
+        if !report.problems.is_empty() {
+            standing = Standing::Wrong;
+        }
+        resources.listed.extend(label.map(|it| it.listed(&report.file, standing)));
         resources.problems.append(&mut report.problems);
         resources.warnings.append(&mut report.warnings);
     }
@@ -70,7 +80,7 @@ fn read_directory(directory: &Path, context: &Context, pages: &mut Vec<Page>) {
             let mut report = Report::new(directory);
             let message = format!("the directory cannot be read: {e}");
             report.file_problem(message, "create it, or name another");
-            pages.push(Page { reading: Reading::Nothing, report });
+            pages.push(Page { reading: Reading::Nothing, report, label: None });
             return;
         }
     };
@@ -80,7 +90,7 @@ fn read_directory(directory: &Path, context: &Context, pages: &mut Vec<Page>) {
             Err(message) => {
                 let mut report = Report::new(&path);
                 report.file_problem(message, "");
-                pages.push(Page { reading: Reading::Nothing, report });
+                pages.push(Page { reading: Reading::Nothing, report, label: None });
             }
         }
     }
@@ -103,15 +113,15 @@ fn files_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
 fn read_file(path: &Path, text: &str, context: &Context, pages: &mut Vec<Page>) {
     for document in document::split(text) {
         let mut report = Report::new(path);
-        let reading = match document.parse() {
-            Ok(Some(node)) => manifest::read(&node, context, &mut report),
+        let (reading, label) = match document.parse() {
+            Ok(Some(node)) => (manifest::read(&node, context, &mut report), Label::of(&node)),
             Ok(None) => continue,
             Err(fault) => {
                 report.problem(fault.place, fault.message, fault.hint);
-                Reading::Nothing
+                (Reading::Nothing, None)
             }
         };
-        pages.push(Page { reading, report });
+        pages.push(Page { reading, report, label });
     }
 }
 
@@ -121,7 +131,7 @@ fn read_file(path: &Path, text: &str, context: &Context, pages: &mut Vec<Page>) 
 /// whether a component of another application counts.
 fn refuse_duplicates(pages: &mut [Page]) {
     let mut places = BTreeMap::new();
-    for Page { reading, report } in pages {
+    for Page { reading, report, .. } in pages {
         let Reading::Manifest(manifest) = reading else {
             continue;
         };
@@ -139,12 +149,16 @@ fn refuse_duplicates(pages: &mut [Page]) {
     }
 }
 
-fn open_secret_stores(pages: &mut [Page], context: &Context) -> SecretStores {
+fn open_secret_stores(
+    pages: &mut [Page],
+    context: &Context,
+    files: &mut Vec<PathBuf>,
+) -> SecretStores {
     let mut stores = SecretStores::default();
     for page in &*pages {
         close_for_now(page, &mut stores);
     }
-    for Page { reading, report } in pages {
+    for Page { reading, report, .. } in pages {
         let Reading::Manifest(manifest) = reading else {
             continue;
         };
@@ -159,7 +173,10 @@ fn open_secret_stores(pages: &mut [Page], context: &Context) -> SecretStores {
             continue;
         }
         match secrets::open(&manifest.component_type, &properties) {
-            Ok(store) => stores.open(name, store),
+            Ok(store) => {
+                files.extend(properties.get("secretsFile").map(PathBuf::from));
+                stores.open(name, store);
+            }
             Err(message) => {
                 let message = format!("the secret store cannot be opened: {message}");
                 report.problem(manifest.place, message, "");

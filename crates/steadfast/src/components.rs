@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 /// If a file is wrong, unless the component says `ignoreErrors`. All mistakes are reported.
 pub(crate) fn load(app_id: &str, folders: &[PathBuf]) -> anyhow::Result<Vec<Component>> {
     let context = state_config::Context::from_process(app_id);
-    let Resources { components, skipped, problems, warnings } =
+    let Resources { components, skipped, problems, warnings, .. } =
         state_config::load(folders, &context);
     for it in skipped {
         let (name, component_type) = (&it.name, &it.component_type);

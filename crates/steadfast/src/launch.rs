@@ -24,9 +24,9 @@ use crate::{
     sockets::{self, Socket},
 };
 
-const HTTP_PORT: u16 = 3500;
-const GRPC_PORT: u16 = 50001;
-const METRICS_PORT: u16 = 9090;
+pub(crate) const HTTP_PORT: u16 = 3500;
+pub(crate) const GRPC_PORT: u16 = 50001;
+pub(crate) const METRICS_PORT: u16 = 9090;
 
 /// How long stores may take to be put in order at the end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);

@@ -15,4 +15,5 @@ mod redis;
 mod run;
 mod serve;
 mod support;
+mod tools;
 mod verify;
