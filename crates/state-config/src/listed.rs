@@ -86,3 +86,6 @@ impl Standing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,23 +41,21 @@ struct Finding {
 }
 
 impl Finding {
+    /// Where a remedy is part of the text, or there is none.
+    fn bare(level: Level, about: &str, text: impl Into<String>) -> Finding {
+        Finding { level, about: about.to_owned(), text: text.into(), remedy: None }
+    }
+
     fn ok(about: &str, text: impl Into<String>) -> Finding {
-        Finding { level: Level::Ok, about: about.to_owned(), text: text.into(), remedy: None }
+        Finding::bare(Level::Ok, about, text)
     }
 
     fn warn(about: &str, text: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        let remedy = Some(remedy.into());
-        Finding { level: Level::Warn, about: about.to_owned(), text: text.into(), remedy }
+        Finding { remedy: Some(remedy.into()), ..Finding::bare(Level::Warn, about, text) }
     }
 
     fn fail(about: &str, text: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        let remedy = Some(remedy.into());
-        Finding { level: Level::Fail, about: about.to_owned(), text: text.into(), remedy }
-    }
-
-    /// Where a remedy is part of the text, or there is none.
-    fn without_remedy(self) -> Finding {
-        Finding { remedy: None, ..self }
+        Finding { remedy: Some(remedy.into()), ..Finding::bare(Level::Fail, about, text) }
     }
 
     fn print(&self) {

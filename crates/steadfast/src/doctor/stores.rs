@@ -9,7 +9,7 @@ use rustix::fs::{Access, access, statvfs};
 use state::{Capabilities, Store};
 use state_config::Component;
 
-use super::{Finding, Warnings};
+use super::{Finding, Level, Warnings};
 use crate::opening::{self, Opening};
 
 /// How often a store is asked, to know how long it takes.
@@ -33,7 +33,7 @@ pub(super) async fn look(
     let mut findings = Vec::new();
     for component in components {
         if let Err(mistake) = opening::driver(&component) {
-            findings.push(Finding::fail(&component.name, mistake, "").without_remedy());
+            findings.push(Finding::bare(Level::Fail, &component.name, mistake));
             continue;
         }
         let openings = opening::openings(app_id, vec![component]);
@@ -59,9 +59,7 @@ async fn look_at(opening: &Opening, warnings: &Warnings) -> Vec<Finding> {
     let opened = opening.open().await;
     let elapsed = started.elapsed();
     let overheard = warnings.take();
-    let remedy = "";
-    findings
-        .extend(overheard.into_iter().map(|it| Finding::warn(name, it, remedy).without_remedy()));
+    findings.extend(overheard.into_iter().map(|it| Finding::bare(Level::Warn, name, it)));
     let store = match opened {
         Ok(store) => store,
         Err(e) => {

@@ -50,7 +50,7 @@ pub(super) async fn main(args: &CopyArgs) -> Result<u8> {
         anstream::eprintln!("{}", it.summary());
     }
     let is_different = comparison.is_some_and(|it| it.differing + it.missing > 0);
-    for e in [copied.err(), compared.err()].into_iter().flatten() {
+    if let Some(e) = copied.err().or(compared.err()) {
         anstream::eprintln!("{e:#}");
         return Ok(FAILURE);
     }
@@ -70,7 +70,7 @@ async fn copy(args: &CopyArgs, from: &Opened, to: &Opened, tally: &mut Tally) ->
     let mut walk = Walk::new(from, &args.prefix, None);
     while let Some(records) = walk.next().await? {
         let bytes = records.iter().map(|it| it.value.len()).sum();
-        let placed = place(to, &records, args.if_exists).await;
+        let placed = place(&*to.store, &records, args.if_exists).await;
         let mut hopeless = None;
         for (record, placed) in records.iter().zip(placed) {
             let place = format!("{:?}", record.key.as_str());

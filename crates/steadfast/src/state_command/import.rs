@@ -180,7 +180,7 @@ impl Import<'_> {
     async fn flush(&mut self) -> Result<()> {
         let Batch { lines, records, bytes, .. } = std::mem::take(&mut self.batch);
         let mut hopeless = None;
-        let placed = place(self.opened, &records, self.if_exists).await;
+        let placed = place(&*self.opened.store, &records, self.if_exists).await;
         for ((line, record), placed) in lines.iter().zip(&records).zip(placed) {
             let place = format!("{}:{line}: {:?}", self.file, record.key.as_str());
             if let Some(e) = self.tally.count(&place, placed) {

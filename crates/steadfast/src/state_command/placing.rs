@@ -5,9 +5,9 @@
 
 use std::time::SystemTime;
 
-use state::{Error, Precondition, Read, Write};
+use state::{Error, Precondition, Read, Store, Write};
 
-use super::{opened::Opened, record::Record};
+use super::record::Record;
 use crate::cli::IfExists;
 
 /// What became of a record.
@@ -32,14 +32,18 @@ pub(super) enum Placed {
 }
 
 /// Puts records with different keys into a store; the i-th answer is about the i-th record.
-pub(super) async fn place(opened: &Opened, records: &[Record], if_exists: IfExists) -> Vec<Placed> {
-    let now = SystemTime::now();
+pub(super) async fn place(
+    store: &dyn Store,
+    records: &[Record],
+    if_exists: IfExists,
+) -> Vec<Placed> {
+    let (now, is_exact) = (SystemTime::now(), store.capabilities().exact_values);
     let mut placed: Vec<Option<Placed>> = Vec::with_capacity(records.len());
     placed.extend(records.iter().map(|it| it.is_expired(now).then_some(Placed::Expired)));
 
     let create = |it: &Record| it.write(Precondition::Absent, now);
     let created: Vec<_> = open(&placed).map(|i| (i, create(&records[i]))).collect();
-    for (i, written) in write(opened, created).await {
+    for (i, written) in write(store, created).await {
         match written {
             Ok(()) => placed[i] = Some(Placed::Created),
             Err(e) if e.is_conflict() => {}
@@ -51,7 +55,7 @@ pub(super) async fn place(opened: &Opened, records: &[Record], if_exists: IfExis
     let reads: Vec<_> = contested.iter().map(|i| Read::new(records[*i].key.clone())).collect();
     let items = match reads.is_empty() {
         true => Vec::new(),
-        false => opened.store.get_many(&reads).await,
+        false => store.get_many(&reads).await,
     };
     let mut replaced = Vec::new();
     for (i, item) in contested.into_iter().zip(items) {
@@ -60,7 +64,7 @@ pub(super) async fn place(opened: &Opened, records: &[Record], if_exists: IfExis
             (Err(e), _) => Some(Placed::Failed(e)),
             // Deleted, or expired, since it was in the way: that is a change, too.
             (Ok(None), _) => Some(Placed::Changed),
-            (Ok(Some(item)), _) if record.is_same(&item, opened.is_exact()) => Some(Placed::Same),
+            (Ok(Some(item)), _) if record.is_same(&item, is_exact) => Some(Placed::Same),
             (Ok(Some(_)), IfExists::Fail) => Some(Placed::Exists),
             (Ok(Some(_)), IfExists::Skip) => Some(Placed::Skipped),
             (Ok(Some(item)), IfExists::Overwrite) => {
@@ -70,7 +74,7 @@ pub(super) async fn place(opened: &Opened, records: &[Record], if_exists: IfExis
             }
         };
     }
-    for (i, written) in write(opened, replaced).await {
+    for (i, written) in write(store, replaced).await {
         placed[i] = Some(match written {
             Ok(()) => Placed::Overwritten,
             Err(e) if e.is_conflict() => Placed::Changed,
@@ -86,13 +90,16 @@ fn open(placed: &[Option<Placed>]) -> impl Iterator<Item = usize> {
 }
 
 async fn write(
-    opened: &Opened,
+    store: &dyn Store,
     writes: Vec<(usize, Write)>,
 ) -> impl Iterator<Item = (usize, Result<(), Error>)> {
     let (places, writes): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
     let written = match writes.is_empty() {
         true => Vec::new(),
-        false => opened.store.write_many(&writes).await,
+        false => store.write_many(&writes).await,
     };
     places.into_iter().zip(written.into_iter().map(|it| it.map(drop)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -182,6 +182,8 @@ pub(super) fn parse(line: &[u8]) -> Result<Parsed> {
             .context("this line is about the export, and cannot be understood")?;
         return Ok(Parsed::Mark(marked.steadfast));
     }
+    // A list of its fields would pass for an object.
+    ensure!(line[0] == b'{', "the line is no object, and so no record");
     let line: Line<'_> = serde_json::from_slice(line).map_err(|e| explain(&e))?;
     let value = match (line.value, &line.base64) {
         (Some(json), None) => Bytes::copy_from_slice(json.get().as_bytes()),

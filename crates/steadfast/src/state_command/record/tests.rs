@@ -63,7 +63,7 @@ fn a_line_that_is_wrong_says_how_and_shows_no_value() {
         (r#"{"key":"","value":1}"#, "`key` is empty"),
         (r#"{"key":"k","value":1,"expiresAt":"secret"}"#, "`expiresAt`"),
         (r#"{"key":"k","value":1,"secret":1}"#, "no record"),
-        (r#"["secret"]"#, "no record"),
+        (r#"["secret"]"#, "no object"),
         (r#"{"steadfast":{"secret":1}}"#, "about the export"),
     ] {
         let message = format!("{}", parse(line.as_bytes()).unwrap_err());

@@ -100,7 +100,7 @@ fn components_are_listed_with_what_is_wrong() {
     );
     assert_eq!(components(&["--json"]).out, said.out);
     let list = components(&[]);
-    assert!(list.err.contains("more.yaml:19:7: `spec.type` is missing"), "{list:?}");
+    assert!(list.err.contains("more.yaml:20:7: `spec.type` is missing"), "{list:?}");
     assert!(list.text().contains("cart,shop"), "{list:?}");
     let yaml = components(&["-o", "yaml"]);
     assert!(
