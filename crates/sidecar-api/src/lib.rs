@@ -22,3 +22,4 @@ pub use protection::{Protection, Token};
 pub use served::{Parts, Served};
 pub use service::{Component, IN_FLIGHT_MAX, Service, Status, StoreHandle};
 pub use sidecar::{AppConnection, AppHealth, Identity, Sidecar, Stop};
+pub use vocabulary::key;

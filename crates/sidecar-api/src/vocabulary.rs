@@ -210,7 +210,11 @@ pub(crate) fn merged(weaker: Metadata, stronger: &Metadata) -> Result<Metadata, 
 }
 
 /// Makes a key of what the application sent for one.
-pub(crate) fn key(text: &str, store: &str) -> Result<Key, ApiError> {
+///
+/// # Errors
+///
+/// If it is none, in the words of the API.
+pub fn key(text: &str, store: &str) -> Result<Key, ApiError> {
     Key::new(text).map_err(|e| match e {
         KeyError::Empty => ApiError::malformed("\"key\" is a required field")
             .hint("give every item a key of at least one character"),

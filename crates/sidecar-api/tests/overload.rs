@@ -107,11 +107,13 @@ async fn requests_beyond_the_limit_of_a_store_are_refused_at_once() {
             }
         };
         let mut calls = Calls::to(served.grpc_address);
-        let get = GetStateRequest { store_name: STORE.into(), key: "k".into(), ..Default::default() };
+        let get =
+            GetStateRequest { store_name: STORE.into(), key: "k".into(), ..Default::default() };
         let status = calls.0.get_state(get).await.unwrap_err();
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");
         let bulk = r#"{"keys": ["k"]}"#;
-        let refusal = connection.exchange(&request("POST", "/v1.0/state/statestore/bulk", &[], bulk)).await;
+        let refusal =
+            connection.exchange(&request("POST", "/v1.0/state/statestore/bulk", &[], bulk)).await;
         assert_eq!(refusal.unwrap().status, 503);
         store.gate.add_permits(100);
         reply
@@ -125,7 +127,10 @@ async fn requests_beyond_the_limit_of_a_store_are_refused_at_once() {
     });
     assert_eq!((first.status, second.status), (204, 204));
     assert!(refused.body.contains("ERR_STATE_STORE_OVERLOADED"), "{refused:?}");
-    assert!(refused.body.contains("not_applied") && refused.header("retry-after") == Some("1"), "{refused:?}");
+    assert!(
+        refused.body.contains("not_applied") && refused.header("retry-after") == Some("1"),
+        "{refused:?}"
+    );
     // What was refused was not done, and there is room again.
     assert_eq!(one().await.status, 204);
     assert_eq!(served.sidecar.service.component(STORE).unwrap().in_flight(), 0);
@@ -154,9 +159,13 @@ async fn bodies_for_which_there_is_no_room_are_refused() {
         assert!(refused.status == 503 && refused.body.contains("ERR_OVERLOADED"), "{refused:?}");
         let mut calls = Calls::to(served.grpc_address);
         let states = vec![item("k", "x".repeat(1200).as_bytes())];
-        let status = calls.0.save_state(SaveStateRequest { store_name: STORE.into(), states }).await;
+        let status =
+            calls.0.save_state(SaveStateRequest { store_name: STORE.into(), states }).await;
         let status = status.unwrap_err();
-        assert!(status.code() == Code::Unavailable && status.message().contains("bodies"), "{status:?}");
+        assert!(
+            status.code() == Code::Unavailable && status.message().contains("bodies"),
+            "{status:?}"
+        );
         store.gate.add_permits(100);
     };
     let (saved, ()) = tokio::join!(saves, third);

@@ -8,6 +8,7 @@ use crate::{
     component::{self, Component},
     context::Context,
     document, file,
+    listed::{Label, Listed, Standing},
     manifest::{self, Manifest, Reading, SkipReason, Skipped},
     problem::{Problem, Report, printable},
     properties::Properties,
@@ -28,6 +29,10 @@ pub struct Resources {
     pub problems: Vec<Problem>,
     /// What is probably not meant, but harmless.
     pub warnings: Vec<Problem>,
+    /// Every component that there is, for whomever and of whatever kind, in load order.
+    pub listed: Vec<Listed>,
+    /// The files that secrets were read from.
+    pub secret_files: Vec<PathBuf>,
 }
 
 /// A state store in scope that cannot be used as it is written.
@@ -47,6 +52,7 @@ pub struct Rejected {
 struct Page {
     reading: Reading,
     report: Report,
+    label: Option<Label>,
 }
 
 /// Reads the component files of the directories: `*.yaml` and `*.yml` directly in each, by name.
@@ -59,10 +65,10 @@ pub fn load(directories: &[PathBuf], context: &Context) -> Resources {
         read_directory(directory, context, &mut pages);
     }
     refuse_duplicates(&mut pages);
-    let stores = open_secret_stores(&mut pages, context);
-
     let mut resources = Resources::default();
-    for Page { reading, mut report } in pages {
+    let stores = open_secret_stores(&mut pages, context, &mut resources.secret_files);
+    for Page { reading, mut report, label } in pages {
+        let mut standing = Standing::of(&reading);
         if let Reading::Manifest(it) = &reading
             && !it.is_secret_store()
         {
@@ -75,6 +81,10 @@ pub fn load(directories: &[PathBuf], context: &Context) -> Resources {
         if let Reading::Skipped(it) = reading {
             resources.skipped.push(it);
         }
+        if !report.problems.is_empty() {
+            standing = Standing::Wrong;
+        }
+        resources.listed.extend(label.map(|it| it.listed(&report.file, standing)));
         resources.problems.append(&mut report.problems);
         resources.warnings.append(&mut report.warnings);
     }
@@ -111,7 +121,7 @@ fn read_directory(directory: &Path, context: &Context, pages: &mut Vec<Page>) {
             let mut report = Report::new(directory);
             let message = format!("the directory cannot be read: {e}");
             report.file_problem(message, "create it, or name another");
-            pages.push(Page { reading: Reading::Nothing, report });
+            pages.push(Page { reading: Reading::Nothing, report, label: None });
             return;
         }
     };
@@ -121,7 +131,7 @@ fn read_directory(directory: &Path, context: &Context, pages: &mut Vec<Page>) {
             Err(it) => {
                 let mut report = Report::new(&path);
                 report.file_problem(it.message, it.hint);
-                pages.push(Page { reading: Reading::Nothing, report });
+                pages.push(Page { reading: Reading::Nothing, report, label: None });
             }
         }
     }
@@ -144,15 +154,15 @@ fn files_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
 fn read_file(path: &Path, text: &str, context: &Context, pages: &mut Vec<Page>) {
     for document in document::split(text) {
         let mut report = Report::new(path);
-        let reading = match document.parse() {
-            Ok(Some(node)) => manifest::read(&node, context, &mut report),
+        let (reading, label) = match document.parse() {
+            Ok(Some(node)) => (manifest::read(&node, context, &mut report), Label::of(&node)),
             Ok(None) => continue,
             Err(fault) => {
                 report.problem(fault.place, fault.message, fault.hint);
-                Reading::Nothing
+                (Reading::Nothing, None)
             }
         };
-        pages.push(Page { reading, report });
+        pages.push(Page { reading, report, label });
     }
 }
 
@@ -162,7 +172,7 @@ fn read_file(path: &Path, text: &str, context: &Context, pages: &mut Vec<Page>) 
 /// whether a component of another application counts.
 fn refuse_duplicates(pages: &mut [Page]) {
     let mut places = BTreeMap::new();
-    for Page { reading, report } in pages {
+    for Page { reading, report, .. } in pages {
         let Reading::Manifest(manifest) = reading else {
             continue;
         };
@@ -180,12 +190,16 @@ fn refuse_duplicates(pages: &mut [Page]) {
     }
 }
 
-fn open_secret_stores(pages: &mut [Page], context: &Context) -> SecretStores {
+fn open_secret_stores(
+    pages: &mut [Page],
+    context: &Context,
+    files: &mut Vec<PathBuf>,
+) -> SecretStores {
     let mut stores = SecretStores::built_in(context);
     for page in &*pages {
         close_for_now(page, &mut stores);
     }
-    for Page { reading, report } in pages {
+    for Page { reading, report, .. } in pages {
         let Reading::Manifest(manifest) = reading else {
             continue;
         };
@@ -200,7 +214,10 @@ fn open_secret_stores(pages: &mut [Page], context: &Context) -> SecretStores {
             continue;
         }
         match secrets::open(&manifest.component_type, &properties, context) {
-            Ok(store) => stores.open(name, store),
+            Ok(store) => {
+                files.extend(properties.get("secretsFile").map(PathBuf::from));
+                stores.open(name, store);
+            }
             Err(NotOpened::Unusable(reason)) => {
                 let message = format!("the secret store `{name}` cannot be used: {reason}");
                 report.warning(manifest.place, message, "");

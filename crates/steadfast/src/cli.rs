@@ -25,6 +25,17 @@ use crate::{
     provision::{StoreUrl, StoreUrlParser},
 };
 
+mod state;
+mod tools;
+
+pub(crate) use state::{
+    CopyArgs, DeleteArgs, ExportArgs, GetArgs, IfExists, ImportArgs, ListArgs, Place, SetArgs,
+    StateArgs, StateCommand, StoreArgs,
+};
+pub(crate) use tools::{
+    ComponentsArgs, DoctorArgs, ExplainArgs, ExplainCommand, ExplainKeyArgs, Output, ScopeArgs,
+};
+
 #[derive(Debug, Parser)]
 #[command(
     name = "steadfast",
@@ -37,7 +48,7 @@ Examples:
   steadfast serve --app-id cart --resources-path ./components
 
 Exit codes: that of the application under `run`; otherwise 0 after a graceful end, 1 after a
-failure, 2 if a flag is wrong. `verify` has its own: see `steadfast verify --help`.",
+failure, 2 if a flag is wrong. `verify` and `state` have their own: see their `--help`.",
     max_term_width = 100,
     args_override_self = true
 )]
@@ -77,6 +88,14 @@ Examples:
     Serve(SidecarArgs),
     /// Find out which guarantees a store keeps, by contending for keys of its own
     Verify(VerifyArgs),
+    /// Read, change and move what applications have stored, without a sidecar
+    State(StateArgs),
+    /// Say how something is stored, and why
+    Explain(ExplainArgs),
+    /// List the components of the component files, and what is wrong with them
+    Components(ComponentsArgs),
+    /// Find out what would keep a sidecar from working here, and what to do about it
+    Doctor(DoctorArgs),
     /// Become the application; used by `run`
     #[command(hide = true)]
     LaunchApp(LaunchArgs),

@@ -51,7 +51,7 @@ pub(crate) fn configured(context: &Context, configuration: &Configuration) -> Co
 ///
 /// If a file is wrong, unless the component says `ignoreErrors`. All mistakes are reported.
 pub(crate) fn load(context: &Context, folders: &[PathBuf]) -> anyhow::Result<Components> {
-    let Resources { components, rejected, skipped, problems, warnings } =
+    let Resources { components, rejected, skipped, problems, warnings, .. } =
         state_config::load(folders, context);
     for it in skipped {
         let (name, component_type) = (&it.name, &it.component_type);

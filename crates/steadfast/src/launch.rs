@@ -30,8 +30,8 @@ use crate::{
 };
 
 pub(crate) const HTTP_PORT: u16 = 3500;
-const GRPC_PORT: u16 = 50001;
-const METRICS_PORT: u16 = 9090;
+pub(crate) const GRPC_PORT: u16 = 50001;
+pub(crate) const METRICS_PORT: u16 = 9090;
 
 /// The pause between two attempts to reach the application. Source: Dapr.
 const APP_PAUSE: Duration = Duration::from_millis(100);

@@ -2,7 +2,8 @@
 //!
 //! `main` parses, dispatches and chooses the exit code. `launch` turns flags and `components` into
 //! a sidecar that listens, `stores` and `opening` open its stores, and `reload` follows its files; `serve` runs it alone, `run` beside an
-//! application. `verify` finds out what a store is worth.
+//! application. `verify` finds out what a store is worth. `state_command`, `explain`, `component_list`
+//! and `doctor` work on component files and stores without a sidecar; `scope` finds their component.
 
 use std::{process::ExitCode, time::Instant};
 
@@ -13,9 +14,12 @@ mod access;
 mod app;
 mod app_health;
 mod cli;
+mod component_list;
 mod components;
 mod configuration;
 mod console;
+mod doctor;
+mod explain;
 mod hardening;
 mod kubernetes;
 mod launch;
@@ -26,9 +30,11 @@ mod ports;
 mod provision;
 mod reload;
 mod run;
+mod scope;
 mod serve;
 mod signals;
 mod sockets;
+mod state_command;
 mod stores;
 mod tls;
 mod verify;
@@ -43,6 +49,10 @@ fn main() -> ExitCode {
         Command::Run(args) => run::main(args, started),
         Command::Serve(args) => serve::main(&args, started),
         Command::Verify(args) => Ok(verify::main(&args)),
+        Command::State(args) => Ok(state_command::main(&args.command)),
+        Command::Explain(args) => explain::main(&args),
+        Command::Components(args) => component_list::main(&args),
+        Command::Doctor(args) => doctor::main(&args),
         Command::LaunchApp(args) => app::launch(&args),
     };
     result.unwrap_or_else(|e| {

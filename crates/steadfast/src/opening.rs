@@ -74,17 +74,47 @@ impl Opening {
         Slot::new(name, component_type, version, *ignore_errors)
     }
 
+    /// The same component with keys as they are stored: those of every application, in full.
+    pub(crate) fn with_stored_keys(mut self) -> Opening {
+        self.plan.key_prefix.clear();
+        self
+    }
+
+    /// The component as its file says.
+    pub(crate) fn component(&self) -> &Component {
+        &self.component
+    }
+
+    /// What is put before every key.
+    pub(crate) fn key_prefix(&self) -> &str {
+        &self.plan.key_prefix
+    }
+
+    /// Whether the store is a part of this process, and nothing of it outlives the process unless it is on disk.
+    pub(crate) fn is_in_process(&self) -> bool {
+        self.driver.in_process
+    }
+
     /// One attempt, whose result applications see.
     pub(crate) async fn attempt(&self, slot: &Slot) -> state::Result<()> {
+        let store = self.open().await.inspect_err(|e| slot.failed(e))?;
+        slot.opened(store);
+        Ok(())
+    }
+
+    /// Opens the store in its layers, once, within the component's own time.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be reached in time, or its settings are wrong.
+    pub(crate) async fn open(&self) -> state::Result<Arc<dyn Store>> {
         let Component { properties, init_timeout, .. } = &self.component;
         let opening = (self.driver.open)(properties.clone());
         let opened = tokio::time::timeout(*init_timeout, opening).await.unwrap_or_else(|_| {
             let message = format!("init timeout: it was not open within {init_timeout:?}");
             Err(Error::new(FailureKind::Unavailable, message))
         });
-        let store: Arc<dyn Store> = opened.inspect_err(|e| slot.failed(e))?;
-        slot.opened(state_layers::stack(store, self.plan.clone()));
-        Ok(())
+        Ok(state_layers::stack(opened?, self.plan.clone()))
     }
 
     /// A message about it, with its place.

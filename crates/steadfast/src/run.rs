@@ -76,7 +76,7 @@ pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> 
 
 /// The name of the current folder, made an id. The same folder always gives the same id, and so
 /// the same data.
-fn id_of_folder() -> String {
+pub(crate) fn id_of_folder() -> String {
     let folder = env::current_dir().ok();
     let name = folder.as_deref().and_then(|it| it.file_name()).unwrap_or_default();
     let plain = |it: char| if it.is_ascii_alphanumeric() { it.to_ascii_lowercase() } else { '-' };

@@ -21,7 +21,7 @@ use state_checker::{History, Limits};
 use crate::{cli::VerifyArgs, console, signals::Signals};
 
 mod child;
-mod progress;
+pub(crate) mod progress;
 mod sidecars;
 
 use sidecars::Sidecars;

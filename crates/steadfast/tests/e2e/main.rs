@@ -23,4 +23,5 @@ mod security;
 mod serve;
 mod support;
 mod tls;
+mod tools;
 mod verify;
