@@ -15,7 +15,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring, pki_type
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Client, Steadfast, command};
+use crate::support::{Client, Steadfast, command, eventually};
 
 const TOKEN: &str = "hunter-token";
 
@@ -237,4 +237,83 @@ fn a_component_that_may_fail_is_never_absent_without_a_word() {
         assert_eq!((name.as_str(), status.as_str()), (expected_name, expected_status));
         assert!(error.contains(reason) && !error.contains("hunter"), "{error}");
     }
+}
+
+#[test]
+fn what_the_configuration_refuses_is_refused_and_what_is_mended_is_used() {
+    let folder = TempDir::new().unwrap();
+    let components_folder = folder.path().join("components");
+    fs::create_dir_all(&components_folder).unwrap();
+    let component = |name: &str, spec: &str| {
+        let text = format!(
+            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\n\
+             spec: {{ignoreErrors: true, {spec}}}\nauth: {{secretStore: vault}}\n"
+        );
+        // As editors do: never half a file.
+        let (draft, file) = (format!("{name}.draft"), format!("{name}.yaml"));
+        fs::write(components_folder.join(&draft), text).unwrap();
+        fs::rename(components_folder.join(draft), components_folder.join(file)).unwrap();
+    };
+    let secret = "type: state.in-memory, metadata: [{name: a, secretKeyRef: {name: A_SECRET}}]";
+    component("vault", "type: secretstores.local.env");
+    component("scoped", secret);
+    component("denied", "type: State.Redis");
+    component("good", "type: state.in-memory");
+    fs::write(
+        folder.path().join("config.yaml"),
+        "apiVersion: dapr.io/v1alpha1
+kind: Configuration
+metadata: {name: config}
+spec:
+  components: {deny: [state.redis/v1]}
+  secrets:
+    scopes: [{storeName: vault, defaultAccess: deny}]
+",
+    )
+    .unwrap();
+    let arguments = [
+        "serve",
+        "--app-id",
+        "app",
+        "--dapr-http-port",
+        "0",
+        "--resources-path",
+        "components",
+        "--config",
+        "config.yaml",
+    ];
+    let mut command = command(folder.path(), &arguments);
+    command.env("A_SECRET", "hunter2");
+    let mut process = Steadfast::start(command);
+    process.line_with(
+        "component 'denied' cannot be loaded because components of type 'denied (State.Redis/)' \
+         are not allowed",
+    );
+    let port = process.port();
+    process.line_with("dapr initialized");
+    let mut client = Client::new(port);
+    let mut has = |expected: &[(&str, &str, &str)]| {
+        let components = components(&mut client);
+        let text = |it: &Value, name: &str| it[name].as_str().unwrap_or_default().to_owned();
+        components.len() == expected.len()
+            && components.iter().zip(expected).all(|(it, (name, status, reason))| {
+                text(it, "name") == *name
+                    && text(it, "status") == *status
+                    && text(it, "error").contains(reason)
+            })
+    };
+    let good = ("good", "ready", "");
+    assert!(has(&[good, ("scoped", "rejected", "the secret scopes refuse secret `A_SECRET`")]));
+
+    component("scoped", "type: state.in-memory");
+    eventually("a component is mended", || has(&[good, ("scoped", "ready", "")]));
+    component("new", "type: state.in-memory, metdata: []");
+    eventually("a new one is rejected", || {
+        has(&[good, ("new", "rejected", "did you mean `metadata`?"), ("scoped", "ready", "")])
+    });
+    fs::remove_file(components_folder.join("new.yaml")).unwrap();
+    eventually("it is gone with its file", || has(&[good, ("scoped", "ready", "")]));
+    process.signal("TERM");
+    assert!(process.wait().success());
+    checked(process.output());
 }

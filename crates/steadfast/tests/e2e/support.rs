@@ -31,6 +31,7 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
         .current_dir(folder)
         .env("HOME", folder)
         .env_remove("NAMESPACE")
+        .env_remove("KUBERNETES_SERVICE_HOST")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
