@@ -1,5 +1,7 @@
 //! Whoever does not know the token gets nothing: by no route, no verb, no call, and no spelling of a path.
 
+#![allow(clippy::unwrap_used, reason = "a test panics when something is not as it should be")]
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;

@@ -92,3 +92,20 @@ fn everything_after_two_dashes_is_the_application() {
     assert_eq!(args.command, ["python3", "app.py", "--app-id", "x"]);
     assert_eq!(args.sidecar.app_id.as_deref(), Some("cart"));
 }
+
+#[test]
+fn origins_are_whole() {
+    for (text, expected) in [
+        ("http://localhost:8080", Some("http://localhost:8080")),
+        (" https://app.example/ ", Some("https://app.example")),
+        ("*", Some("*")),
+        ("", Some("")),
+        ("null", None),
+        ("localhost:8080", None),
+        ("https://*.example", None),
+        ("https://app.example/page", None),
+        ("https://", None),
+    ] {
+        assert_eq!(origin(text).ok().as_deref(), expected, "{text:?}");
+    }
+}

@@ -11,6 +11,8 @@ use std::{
 };
 
 use procfs::process::{FDTarget, Process};
+use sidecar_client::{GrpcStore, HttpStore, Protocol};
+use state::{Change, Format, Key, Read, Store, Ttl, Write};
 use tempfile::TempDir;
 
 use crate::support::{Client, Steadfast, command};
@@ -196,6 +198,28 @@ spec:
   - {name: redisDB, value: canary-number}
 ";
 
+/// The same over the other forms of the API, whose libraries have logs of their own.
+fn over_http2(port: u16, grpc_port: u16) {
+    let calling = async {
+        let (token, key) = (Some("canary-first"), Key::new("canary-key").unwrap());
+        let http = format!("http://127.0.0.1:{port}");
+        let http = HttpStore::connect_over(Protocol::Http2, &http, "statestore", token);
+        let grpc = format!("http://127.0.0.1:{grpc_port}");
+        let grpc = GrpcStore::connect(&grpc, "statestore", token);
+        let stores: [Box<dyn Store>; 2] =
+            [Box::new(http.await.unwrap()), Box::new(grpc.await.unwrap())];
+        for store in stores {
+            let value = "\"canary-value\"".into();
+            let change = Change::Put { value, format: Format::Json, ttl: Ttl::Unsaid };
+            store.write(&Write::new(key.clone(), change)).await.unwrap();
+            assert!(store.get(&Read::new(key.clone())).await.unwrap().is_some());
+        }
+        let grpc = format!("http://127.0.0.1:{grpc_port}");
+        assert!(GrpcStore::connect(&grpc, "statestore", Some("canary-wrong")).await.is_err());
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(calling);
+}
+
 #[test]
 fn secrets_keys_and_values_are_told_to_nobody() {
     let folder = TempDir::new().unwrap();
@@ -261,6 +285,7 @@ fn secrets_keys_and_values_are_told_to_nobody() {
             ask(method, path, "", false);
         }
         ask("GET", "/canary-path", "", true);
+        over_http2(port, sidecar.grpc_port());
         let mut stranger = Client::new(port);
         let path = "/v1.0/metadata HTTP/1.1\r\ndapr-api-token: canary-wrong\r\nx:";
         told += &stranger.send("GET", path, "").body;

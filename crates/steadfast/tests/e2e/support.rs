@@ -98,18 +98,13 @@ impl Steadfast {
     /// The port of the HTTP API, as the log says it.
     pub(crate) fn port(&mut self) -> u16 {
         let told = "HTTP server is running on port ";
-        let line = self.line_with(told);
-        // More may follow, in a log that is JSON.
-        let rest = line.split(told).nth(1).unwrap();
-        let len = rest.bytes().take_while(u8::is_ascii_digit).count();
-        rest[..len].parse().unwrap()
+        number_after(told, &self.line_with(told)).unwrap()
     }
 
     /// The port of its gRPC API, which it has told by the time it has told that of HTTP.
     pub(crate) fn grpc_port(&self) -> u16 {
-        let told =
-            self.seen.iter().find_map(|it| it.split("gRPC server is running on port ").nth(1));
-        told.unwrap().trim().parse().unwrap()
+        let told = "gRPC server is running on port ";
+        self.seen.iter().find_map(|it| number_after(told, it)).unwrap()
     }
 
     /// Sends a signal to this process alone.
@@ -138,6 +133,13 @@ impl Steadfast {
             }
         }
     }
+}
+
+/// The number that follows these words in a line. More may follow, in a log that is JSON.
+fn number_after(words: &str, line: &str) -> Option<u16> {
+    let rest = line.split(words).nth(1)?;
+    let len = rest.bytes().take_while(u8::is_ascii_digit).count();
+    rest[..len].parse().ok()
 }
 
 impl Drop for Steadfast {
