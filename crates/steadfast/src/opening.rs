@@ -53,7 +53,7 @@ impl Opening {
         if *key_prefix != KeyPrefix::default() {
             info!(component = name, prefix, "keys are stored with this prefix");
         }
-        let plan = Plan { component: name.clone(), key_prefix: prefix };
+        let plan = Plan { component: name.clone(), key_prefix: prefix, encryption: None };
         let slot = Arc::new(Slot::new(name, component_type, version, *ignore_errors));
         Opening { slot, driver, component, plan }
     }
