@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use crate::{
     context::Context,
@@ -31,8 +32,11 @@ pub(crate) enum SecretStore {
     /// The environment; the prefix is put before names.
     Environment { prefix: String },
     /// Secrets by name, and in each of them values by key.
-    File(BTreeMap<String, BTreeMap<String, String>>),
+    File(ByName),
 }
+
+/// Values by key, by the name of their secret. Their memory is cleared at the end.
+type ByName = BTreeMap<String, BTreeMap<String, Zeroizing<String>>>;
 
 /// Why a secret is not to be had, without any secret in it.
 pub(crate) struct Unresolved {
@@ -111,7 +115,7 @@ impl SecretStore {
                     return unresolved(message, meant(secret, secrets.keys()));
                 };
                 match values.get(key) {
-                    Some(value) if !value.is_empty() => Ok(value.clone()),
+                    Some(value) if !value.is_empty() => Ok(value.to_string()),
                     Some(_) => unresolved(format!("secret `{secret}` of `{store}` is empty"), ""),
                     None => {
                         let message = format!("secret `{secret}` of `{store}` has no key `{key}`");
@@ -146,6 +150,7 @@ pub(crate) fn open(component_type: &str, properties: &Properties) -> Result<Secr
     let settings: FileSettings = properties.parse().map_err(|e| e.to_string())?;
     let path = Path::new(&settings.secretsfile);
     let text = file::read(path).map_err(|e| format!("`{}`: {e}", path.display()))?;
+    let text = Zeroizing::new(text);
     let not_json = |e| format!("`{}` is not JSON: {e}", path.display());
     // Not straight into a map: serde would quote what it found instead.
     let serde_json::Value::Object(secrets) = serde_json::from_str(&text).map_err(not_json)? else {
@@ -186,7 +191,7 @@ fn by_name(
     secrets: serde_json::Map<String, serde_json::Value>,
     separator: &str,
     multivalued: bool,
-) -> BTreeMap<String, BTreeMap<String, String>> {
+) -> ByName {
     let mut by_name = BTreeMap::new();
     for (name, value) in secrets {
         let mut values = BTreeMap::new();
@@ -206,7 +211,7 @@ fn flatten(
     path: String,
     value: serde_json::Value,
     separator: &str,
-    values: &mut BTreeMap<String, String>,
+    values: &mut BTreeMap<String, Zeroizing<String>>,
 ) {
     let below = |name: &str| {
         if path.is_empty() { name.to_owned() } else { format!("{path}{separator}{name}") }
@@ -214,10 +219,10 @@ fn flatten(
     match value {
         serde_json::Value::Null => {}
         serde_json::Value::String(it) => {
-            values.insert(path, it);
+            values.insert(path, it.into());
         }
         serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {
-            values.insert(path, value.to_string());
+            values.insert(path, value.to_string().into());
         }
         serde_json::Value::Array(items) => {
             for (i, item) in items.into_iter().enumerate() {

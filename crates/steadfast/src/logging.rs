@@ -35,6 +35,12 @@ pub(crate) fn start(args: &SidecarArgs, under_run: bool) -> anyhow::Result<()> {
     install(level, args.log_as_json, colours, io::stdout)
 }
 
+/// Starts the log of a command that is no sidecar: warnings and errors, on standard error.
+pub(crate) fn start_for_command() -> anyhow::Result<()> {
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    install(LevelFilter::WARN, false, colours, io::stderr)
+}
+
 fn install<W>(level: LevelFilter, json: bool, colours: bool, writer: W) -> anyhow::Result<()>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,

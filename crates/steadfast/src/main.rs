@@ -2,7 +2,7 @@
 //!
 //! `main` parses, dispatches and chooses the exit code. `launch` turns flags and `components` into
 //! a sidecar that listens, and `opening` opens its stores; `serve` runs it alone, `run` beside an
-//! application. `verify` finds out what a store is worth.
+//! application. `verify` finds out what a store is worth, and `rekey` encrypts anew what it holds.
 
 use std::{process::ExitCode, time::Instant};
 
@@ -14,11 +14,13 @@ mod app;
 mod cli;
 mod components;
 mod console;
+mod encryption;
 mod launch;
 mod logging;
 mod opening;
 mod ports;
 mod provision;
+mod rekey;
 mod run;
 mod serve;
 mod signals;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::main(args, started),
         Command::Serve(args) => serve::main(&args, started),
         Command::Verify(args) => Ok(verify::main(&args)),
+        Command::Rekey(args) => Ok(rekey::main(&args)),
         Command::LaunchApp(args) => app::launch(&args),
     };
     result.unwrap_or_else(|e| {

@@ -12,6 +12,8 @@ use state_layers::Plan;
 use state_stores::{DRIVERS, Driver};
 use tracing::{error, info};
 
+use crate::encryption;
+
 /// The pause between two attempts to open a store.
 const OPEN_PAUSE_MIN: Duration = Duration::from_millis(100);
 const OPEN_PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -29,13 +31,16 @@ pub(crate) struct Opening {
 ///
 /// # Errors
 ///
-/// If this program has no driver for one, unless the component says `ignoreErrors`.
+/// If this program has no driver for one, or its keys for encryption cannot be used, unless the
+/// component says `ignoreErrors`.
 pub(crate) fn openings(app_id: &str, components: Vec<Component>) -> anyhow::Result<Vec<Opening>> {
     let (mut openings, mut mistakes) = (Vec::new(), Vec::new());
     for component in components {
-        match driver(&component) {
-            Ok(driver) => openings.push(Opening::new(app_id, component, driver)),
-            Err(mistake) if component.ignore_errors => error!("{mistake}"),
+        let ignorable = component.ignore_errors;
+        let opening = driver(&component).and_then(|it| Opening::new(app_id, component, it));
+        match opening {
+            Ok(opening) => openings.push(opening),
+            Err(mistake) if ignorable => error!("{mistake}"),
             Err(mistake) => mistakes.push(mistake),
         }
     }
@@ -46,16 +51,23 @@ pub(crate) fn openings(app_id: &str, components: Vec<Component>) -> anyhow::Resu
 }
 
 impl Opening {
-    fn new(app_id: &str, component: Component, driver: &'static Driver) -> Opening {
+    fn new(
+        app_id: &str,
+        mut component: Component,
+        driver: &'static Driver,
+    ) -> Result<Opening, String> {
+        let encryption = encryption::take(&mut component)?;
         let Component { name, component_type, version, key_prefix, ignore_errors, .. } = &component;
-        let namespace = std::env::var("NAMESPACE").ok().filter(|it| !it.is_empty());
-        let prefix = key_prefix.resolve(app_id, name, namespace.as_deref());
+        if let Some(encryption) = &encryption {
+            encryption::announce(name, encryption);
+        }
+        let prefix = prefix(app_id, &component);
         if *key_prefix != KeyPrefix::default() {
             info!(component = name, prefix, "keys are stored with this prefix");
         }
-        let plan = Plan { component: name.clone(), key_prefix: prefix, encryption: None };
+        let plan = Plan { component: name.clone(), key_prefix: prefix, encryption };
         let slot = Arc::new(Slot::new(name, component_type, version, *ignore_errors));
-        Opening { slot, driver, component, plan }
+        Ok(Opening { slot, driver, component, plan })
     }
 
     /// Opens the store, or says what is wrong in its file.
@@ -110,10 +122,14 @@ impl Opening {
     }
 }
 
+/// What stands before the keys of this application in the component's store.
+pub(crate) fn prefix(app_id: &str, component: &Component) -> String {
+    let namespace = std::env::var("NAMESPACE").ok().filter(|it| !it.is_empty());
+    component.key_prefix.resolve(app_id, &component.name, namespace.as_deref())
+}
+
 /// Settings of Dapr's runtime that this program does not have, and must not seem to have.
 const MISSING: &[(&str, &str)] = &[
-    ("primaryEncryptionKey", "values would be stored in plain text"),
-    ("secondaryEncryptionKey", "values would be stored in plain text"),
     ("outboxPublishPubsub", "nothing would be published"),
     ("outboxPublishTopic", "nothing would be published"),
 ];

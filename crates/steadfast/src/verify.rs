@@ -21,7 +21,7 @@ use state_checker::{History, Limits};
 use crate::{cli::VerifyArgs, console, signals::Signals};
 
 mod child;
-mod progress;
+pub(crate) mod progress;
 mod sidecars;
 
 use sidecars::Sidecars;
@@ -185,6 +185,6 @@ fn cannot_write(file: &Path) -> String {
 }
 
 /// Whether somebody watches.
-fn is_watched() -> bool {
+pub(crate) fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
