@@ -4,6 +4,7 @@
 
 mod access;
 mod crash;
+mod encryption;
 #[cfg(feature = "etcd")]
 mod etcd;
 #[cfg(feature = "mysql")]
