@@ -22,6 +22,11 @@ const CANARY: &str = "canary-5f1e";
 
 /// Writes a component with these settings, besides its file, and the secrets `old` and `new`.
 fn component(folder: &Path, settings: &[&str]) {
+    on(folder, "state.sqlite", "{name: connectionString, value: state.db}", settings);
+}
+
+/// The same for a store of this type, which a setting says the place of.
+fn on(folder: &Path, store: &str, place: &str, settings: &[&str]) {
     let components = folder.join("components");
     fs::create_dir_all(&components).unwrap();
     fs::write(folder.join("secrets.json"), json!({ "old": OLD, "new": NEW }).to_string()).unwrap();
@@ -40,10 +45,10 @@ apiVersion: dapr.io/v1alpha1
 kind: Component
 metadata: {{name: statestore}}
 spec:
-  type: state.sqlite
+  type: {store}
   version: v1
   metadata:
-  - {{name: connectionString, value: state.db}}
+  - {place}
 {settings}auth: {{secretStore: vault}}
 "
     );
@@ -348,4 +353,62 @@ fn a_value_that_was_moved_in_the_database_is_told_by_rekey_and_left_alone() {
     assert!(code == 3 && output.contains("there are: statestore"), "{output}");
     let mut wrong = Steadfast::start(command(folder.path(), &["rekey", "--app", "x"]));
     assert_eq!(wrong.wait().code(), Some(3));
+}
+
+/// Saves values with and without an expiry, rotates the key, and reads them.
+#[cfg(any(feature = "redis", feature = "postgresql", feature = "mysql"))]
+fn rotates_on(store: &str, place: &str) {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    on(folder, store, place, &[&key("primary", "old"), "{name: encryptionFormat, value: dapr}"]);
+    let (sidecar, port) = serve(folder);
+    let mut client = Client::new(port);
+    let value = r#"{"b": 1.10, "a": 9007199254740993}"#;
+    assert_eq!(client.save("k", value).status, 204);
+    let ttl = r#"[{"key":"short","value":1,"metadata":{"ttlInSeconds":"1000"}}]"#;
+    assert_eq!(client.send("POST", "/v1.0/state/statestore", ttl).status, 204);
+    end(sidecar);
+    on(folder, store, place, &[&key("primary", "new"), &key("secondary", "old")]);
+    let (code, done) = rekeyed(folder, &[]);
+    assert_eq!(
+        (code, count(&done, "dapr", "old"), &done["rewritten"]),
+        (0, 2, &json!(2)),
+        "{done}"
+    );
+    on(folder, store, place, &[&key("primary", "new")]);
+    let (_sidecar, port) = serve(folder);
+    let mut client = Client::new(port);
+    assert_eq!(client.get("k").body, value, "to the byte, whatever columns the store has");
+    let short = client.get("short");
+    assert!(short.body == "1" && short.head.contains("ttlexpiretime"), "{short:?}");
+    assert!(!client.get("k").head.contains("ttlexpiretime"));
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_rotated_on_redis() {
+    use real_servers::redis::{Options, Redis};
+    let server = Redis::start(&Options::default()).await.unwrap();
+    let place = format!("{{name: redisHost, value: \"{}\"}}", server.address());
+    tokio::task::block_in_place(|| rotates_on("state.redis", &place));
+}
+
+#[cfg(feature = "postgresql")]
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_rotated_on_postgresql() {
+    use real_servers::postgres::{Options, Postgres};
+    let server = Postgres::start(&Options::default()).await.unwrap();
+    let place = format!("{{name: connectionString, value: {:?}}}", server.url());
+    // Version v1, with a column of JSON.
+    tokio::task::block_in_place(|| rotates_on("state.postgresql", &place));
+}
+
+#[cfg(feature = "mysql")]
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_rotated_on_mariadb() {
+    use real_servers::mysql::{Mysql, Options, PASSWORD, USER};
+    let server = Mysql::start(&Options::default()).await.unwrap();
+    let source = format!("{USER}:{PASSWORD}@tcp({})/", server.address());
+    let place = format!("{{name: connectionString, value: {source:?}}}");
+    tokio::task::block_in_place(|| rotates_on("state.mysql", &place));
 }
