@@ -9,6 +9,7 @@
 pub mod bulk_json;
 pub mod component_value;
 pub mod component_yaml;
+pub mod encrypted_value;
 pub mod history_reader;
 pub mod http_request;
 pub mod key_encoding;

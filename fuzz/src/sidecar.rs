@@ -68,7 +68,7 @@ impl Served {
     pub(crate) fn start(protection: Protection) -> Served {
         let store = block_on(Recorded::memory());
         let ready = Component::new("statestore", "state.in-memory", "v1", false);
-        let plan = Plan { component: ready.name.clone(), key_prefix: PREFIX.to_owned() };
+        let plan = Plan { component: ready.name.clone(), key_prefix: PREFIX.to_owned(), encryption: None };
         ready.opened(stack(store.clone(), plan));
         let opening = Component::new("opening", "state.in-memory", "v1", true);
         let rejected = Component::new("rejected", "state.in-memory", "v1", true);

@@ -27,6 +27,7 @@ corpora! {
     bulk_json every_bulk_get_of_the_corpus_is_answered_rightly,
     component_value no_value_of_the_corpus_is_shown,
     component_yaml every_component_file_of_the_corpus_is_understood_or_explained,
+    encrypted_value no_value_of_the_corpus_is_decrypted_that_was_not_encrypted,
     history_reader every_history_of_the_corpus_is_judged,
     http_request every_request_of_the_corpus_is_answered_rightly,
     key_encoding no_two_keys_of_the_corpus_meet_in_a_store,

@@ -138,7 +138,13 @@ pub(crate) fn properties(
     let mut properties = Properties::default();
     for entry in &manifest.entries {
         match value(entry, manifest, stores, context) {
-            Ok(value) => properties.insert_at(Some(entry.place.line), entry.name.clone(), value),
+            Ok(value) => {
+                let secret = match &entry.origin {
+                    Origin::Secret { name, .. } => Some(name.clone()),
+                    Origin::Literal(_) | Origin::Environment(_) => None,
+                };
+                properties.insert_at(Some(entry.place.line), secret, entry.name.clone(), value);
+            }
             // Differs from Dapr: which starts the store without the property.
             Err(it) => {
                 let message = format!("metadata field `{}`: {}", entry.name, it.message);

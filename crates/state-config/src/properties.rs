@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, error, fmt};
 
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use crate::spelling::nearest;
 
@@ -8,8 +9,10 @@ mod text;
 
 /// Metadata names that the runtime understands itself, on any state component.
 /// Source: dapr pkg/components/state, pkg/encryption, pkg/outbox.
-const RUNTIME_NAMES: [&str; 8] = [
+const RUNTIME_NAMES: [&str; 9] = [
     "actorstatestore",
+    // Ours: Dapr has one format.
+    "encryptionformat",
     "keyprefix",
     "outboxdiscardwhenmissingstate",
     "outboxpublishpubsub",
@@ -30,8 +33,11 @@ pub struct Properties {
 #[derive(Clone, PartialEq, Eq)]
 struct Property {
     name: String,
-    value: String,
+    /// Any of them may be a secret, so its memory is cleared at the end.
+    value: Zeroizing<String>,
     line: Option<u64>,
+    /// The secret that the value was taken from.
+    secret: Option<String>,
 }
 
 /// A property is missing, or is not of the type that its store declared.
@@ -65,12 +71,31 @@ impl Properties {
 
     /// Adds a property that is in no file, or replaces one.
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.insert_at(None, name.into(), value.into());
+        self.insert_at(None, None, name.into(), value.into());
     }
 
     /// The line of the file that a property is in, from 1.
     pub fn line_of(&self, name: &str) -> Option<u64> {
         self.find(name).and_then(|it| it.line)
+    }
+
+    /// The name of the secret that a property was taken from: `secretKeyRef.name`. `None` if its value
+    /// is in the file itself, or comes from an environment variable.
+    pub fn secret_of(&self, name: &str) -> Option<&str> {
+        self.find(name).and_then(|it| it.secret.as_deref())
+    }
+
+    /// Removes a property; returns its value, whose memory is cleared at the end.
+    pub fn take(&mut self, name: &str) -> Option<Zeroizing<String>> {
+        self.by_lower_case_name.remove(&name.to_lowercase()).map(|it| it.value)
+    }
+
+    /// A property that is none of `names`, but looks like a slip of the fingers in one of them, and that
+    /// one.
+    pub fn misspelt<'a>(&self, names: &[&'a str]) -> Option<(&str, &'a str)> {
+        let is_right = |it: &str| names.iter().any(|name| name.eq_ignore_ascii_case(it));
+        let mut wrong = self.names().filter(|it| !is_right(it));
+        wrong.find_map(|it| Some((it, nearest(it, names.iter().copied())?)))
     }
 
     /// The names as written, in alphabetical order.
@@ -117,12 +142,19 @@ impl Properties {
         let (ours, theirs) = (&self.by_lower_case_name, &other.by_lower_case_name);
         ours.len() == theirs.len()
             && ours.iter().zip(theirs).all(|((name, it), (other_name, other))| {
-                name == other_name && it.value == other.value
+                name == other_name && it.value == other.value && it.secret == other.secret
             })
     }
 
-    pub(crate) fn insert_at(&mut self, line: Option<u64>, name: String, value: String) {
-        self.by_lower_case_name.insert(name.to_lowercase(), Property { name, value, line });
+    pub(crate) fn insert_at(
+        &mut self,
+        line: Option<u64>,
+        secret: Option<String>,
+        name: String,
+        value: String,
+    ) {
+        let property = Property { value: value.into(), line, secret, name };
+        self.by_lower_case_name.insert(property.name.to_lowercase(), property);
     }
 
     fn find(&self, name: &str) -> Option<&Property> {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use crate::{
     context::Context,
@@ -55,7 +56,7 @@ pub(crate) enum SecretStore {
     /// The environment; the prefix is put before names.
     Environment { prefix: String },
     /// Secrets by name, and in each of them values by key.
-    File(BTreeMap<String, BTreeMap<String, String>>),
+    File(ByName),
     /// A cluster of Kubernetes.
     Kubernetes(KubernetesStore),
 }
@@ -67,6 +68,9 @@ pub(crate) enum NotOpened {
     /// It is a kind of store that cannot be used here, which matters only to who asks it.
     Unusable(String),
 }
+
+/// Values by key, by the name of their secret. Their memory is cleared at the end.
+type ByName = BTreeMap<String, BTreeMap<String, Zeroizing<String>>>;
 
 /// Why a secret is not to be had, without any secret in it.
 pub(crate) struct Unresolved {
@@ -175,7 +179,7 @@ impl SecretStore {
                     return unresolved(message, meant(secret, secrets.keys()));
                 };
                 match values.get(key) {
-                    Some(value) if !value.is_empty() => Ok(value.clone()),
+                    Some(value) if !value.is_empty() => Ok(value.to_string()),
                     Some(_) => {
                         unresolved(format!("secret `{secret}` of `{store}` is empty"), EMPTY)
                     }
@@ -226,6 +230,7 @@ pub(crate) fn open(
 fn read_file(settings: &FileSettings) -> Result<SecretStore, String> {
     let path = Path::new(&settings.secretsfile);
     let text = file::read(path).map_err(|e| format!("`{}`: {}", path.display(), e.message))?;
+    let text = Zeroizing::new(text);
     let not_json = |e| format!("`{}` is not JSON: {e}", path.display());
     // Not straight into a map: serde would quote what it found instead.
     let serde_json::Value::Object(secrets) = serde_json::from_str(&text).map_err(not_json)? else {
@@ -272,7 +277,7 @@ fn by_name(
     secrets: serde_json::Map<String, serde_json::Value>,
     separator: &str,
     multivalued: bool,
-) -> BTreeMap<String, BTreeMap<String, String>> {
+) -> ByName {
     let mut by_name = BTreeMap::new();
     for (name, value) in secrets {
         let mut values = BTreeMap::new();
@@ -292,7 +297,7 @@ fn flatten(
     path: String,
     value: serde_json::Value,
     separator: &str,
-    values: &mut BTreeMap<String, String>,
+    values: &mut BTreeMap<String, Zeroizing<String>>,
 ) {
     let below = |name: &str| {
         if path.is_empty() { name.to_owned() } else { format!("{path}{separator}{name}") }
@@ -300,10 +305,10 @@ fn flatten(
     match value {
         serde_json::Value::Null => {}
         serde_json::Value::String(it) => {
-            values.insert(path, it);
+            values.insert(path, it.into());
         }
         serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {
-            values.insert(path, value.to_string());
+            values.insert(path, value.to_string().into());
         }
         serde_json::Value::Array(items) => {
             for (i, item) in items.into_iter().enumerate() {

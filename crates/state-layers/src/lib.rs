@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use state::Store;
 
+mod encrypted;
 mod guarded;
 mod observed;
 mod prefixed;
 
+pub use encrypted::{Cipher, Encrypted, Encryption, EncryptionKey, Form, KeyMistake, WrittenForm};
 pub use guarded::Guarded;
 pub use observed::Observed;
 pub use prefixed::Prefixed;
@@ -21,12 +23,19 @@ pub struct Plan {
     pub component: String,
     /// Put before every key; empty for none.
     pub key_prefix: String,
+    /// With which keys values are encrypted; `None` for not at all.
+    pub encryption: Option<Encryption>,
 }
 
 /// Wraps a freshly opened store in the standard layers. Read from the bottom up: a request meets
 /// the last one first.
 pub fn stack(store: Arc<dyn Store>, plan: Plan) -> Arc<dyn Store> {
-    // Nearest the database, so that all other layers speak of the application's own keys.
+    // Below the prefix, so that a value is bound to the whole key that it is stored under.
+    let store = match &plan.encryption {
+        Some(it) => Arc::new(Encrypted::new(store, &plan.component, it)) as Arc<dyn Store>,
+        None => store,
+    };
+    // Near the database, so that all other layers speak of the application's own keys.
     let store = Arc::new(Prefixed::new(store, plan.key_prefix));
     // Outside everything that can take a capability away, so it sees what is really left.
     let store = Arc::new(Guarded { inner: store });

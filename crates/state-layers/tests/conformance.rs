@@ -3,8 +3,12 @@
 use std::{process::ExitCode, sync::Arc};
 
 use state::Store;
-use state_layers::{Guarded, Observed, Plan, Prefixed, stack};
+use state_layers::{Encrypted, Guarded, Observed, Plan, Prefixed, WrittenForm, stack};
 use state_testkit::{Fixture, Opening, Subject};
+
+mod encryption;
+
+use encryption::{encrypted, encryption};
 
 static SUBJECTS: &[Subject] = &[
     Subject { name: "stack", open: || over_memory(|it| stack(it, plan())), gaps: &[] },
@@ -23,6 +27,35 @@ static SUBJECTS: &[Subject] = &[
         open: || over_memory(|inner| Arc::new(Observed { inner, component: "test".to_owned() })),
         gaps: &[],
     },
+    Subject {
+        name: "encrypted_stack",
+        open: || over_memory(|it| stack(it, Plan { encryption: Some(encryption()), ..plan() })),
+        gaps: &[],
+    },
+    Subject {
+        name: "encrypted",
+        open: || over_memory(|it| Arc::new(Encrypted::new(it, "test", &encryption()))),
+        gaps: &[],
+    },
+    Subject {
+        name: "encrypted_as_by_dapr",
+        open: || over_memory(|it| encrypted(it, WrittenForm::Dapr)),
+        gaps: &[],
+    },
+    Subject { name: "encrypted_sqlite", open: encryption::sqlite, gaps: &[] },
+    Subject { name: "encrypted_redis", open: encryption::redis, gaps: &[] },
+    Subject {
+        name: "encrypted_postgresql_v1",
+        open: || encryption::postgresql("v1", WrittenForm::Dapr),
+        gaps: &[],
+    },
+    Subject {
+        name: "encrypted_postgresql_v2",
+        open: || encryption::postgresql("v2", WrittenForm::Steadfast),
+        gaps: &[],
+    },
+    Subject { name: "encrypted_mysql", open: encryption::mysql, gaps: &[] },
+    Subject { name: "encrypted_etcd", open: encryption::etcd, gaps: &[] },
 ];
 
 fn main() -> ExitCode {
@@ -30,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn plan() -> Plan {
-    Plan { component: "test".to_owned(), key_prefix: "app||".to_owned() }
+    Plan { component: "test".to_owned(), key_prefix: "app||".to_owned(), encryption: None }
 }
 
 fn over_memory(layer: fn(Arc<dyn Store>) -> Arc<dyn Store>) -> Opening {

@@ -23,6 +23,7 @@ pub(crate) use daprd::{DaprdArgs, Mode};
 use crate::{
     accepted::Accepted,
     provision::{StoreUrl, StoreUrlParser},
+    rekey::RekeyArgs,
 };
 
 mod state;
@@ -48,7 +49,7 @@ Examples:
   steadfast serve --app-id cart --resources-path ./components
 
 Exit codes: that of the application under `run`; otherwise 0 after a graceful end, 1 after a
-failure, 2 if a flag is wrong. `verify` and `state` have their own: see their `--help`.",
+failure, 2 if a flag is wrong. `verify`, `state` and `rekey` have their own: see their `--help`.",
     max_term_width = 100,
     args_override_self = true
 )]
@@ -96,6 +97,8 @@ Examples:
     Components(ComponentsArgs),
     /// Find out what would keep a sidecar from working here, and what to do about it
     Doctor(DoctorArgs),
+    /// Encrypt the stored values of an application anew, with its store's primary key
+    Rekey(RekeyArgs),
     /// Become the application; used by `run`
     #[command(hide = true)]
     LaunchApp(LaunchArgs),
@@ -389,8 +392,8 @@ impl Cli {
     pub(crate) fn from_process() -> Cli {
         let arguments = Cli::with_command(std::env::args_os().collect());
         let arguments: Vec<_> = Cli::with_two_dashes(arguments.into_iter());
-        let is_verify = arguments.get(1).is_some_and(|it| it == "verify");
-        Cli::try_parse_from(arguments).unwrap_or_else(|e| match e.use_stderr() && is_verify {
+        let has_own_codes = arguments.get(1).is_some_and(|it| it == "verify" || it == "rekey");
+        Cli::try_parse_from(arguments).unwrap_or_else(|e| match e.use_stderr() && has_own_codes {
             true => {
                 // Nobody is left to tell if standard error is closed.
                 let _ = e.print();

@@ -40,6 +40,10 @@ pub(crate) fn start(args: &SidecarArgs, under_run: bool) -> anyhow::Result<()> {
 pub(crate) fn start_quietly() -> anyhow::Result<()> {
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     install(LevelFilter::ERROR, false, colours, io::stderr)
+/// Starts the log of a command that is no sidecar: warnings and errors, on standard error.
+pub(crate) fn start_for_command() -> anyhow::Result<()> {
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    install(LevelFilter::WARN, false, colours, io::stderr)
 }
 
 fn install<W>(level: LevelFilter, json: bool, colours: bool, writer: W) -> anyhow::Result<()>

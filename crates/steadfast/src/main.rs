@@ -3,7 +3,8 @@
 //! `main` parses, dispatches and chooses the exit code. `launch` turns flags and `components` into
 //! a sidecar that listens, `stores` and `opening` open its stores, and `reload` follows its files; `serve` runs it alone, `run` beside an
 //! application. `verify` finds out what a store is worth. `state_command`, `explain`, `component_list`
-//! and `doctor` work on component files and stores without a sidecar; `scope` finds their component.
+//! and `doctor` work on component files and stores without a sidecar, and `rekey` encrypts anew what one holds; `scope` finds
+//! their component.
 
 use std::{process::ExitCode, time::Instant};
 
@@ -22,6 +23,7 @@ mod doctor;
 mod explain;
 mod hardening;
 mod kubernetes;
+mod encryption;
 mod launch;
 mod logging;
 mod opening;
@@ -29,6 +31,7 @@ mod other_ports;
 mod ports;
 mod provision;
 mod reload;
+mod rekey;
 mod run;
 mod scope;
 mod serve;
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::main(&args),
         Command::Components(args) => component_list::main(&args),
         Command::Doctor(args) => doctor::main(&args),
+        Command::Rekey(args) => Ok(rekey::main(&args)),
         Command::LaunchApp(args) => app::launch(&args),
     };
     result.unwrap_or_else(|e| {

@@ -10,11 +10,14 @@ use state_layers::Plan;
 use state_stores::{DRIVERS, Driver};
 use tracing::{error, info};
 
-use crate::components::rejected_slot;
+use crate::{components::rejected_slot, encryption};
 
 /// Everything it takes to open one store, again and again.
 #[derive(Clone, Debug)]
 pub(crate) struct Opening {
+    /// The component as its file says.
+    described: Component,
+    /// The same without what the store itself is not to see.
     pub(crate) component: Component,
     driver: &'static Driver,
     plan: Plan,
@@ -58,14 +61,19 @@ impl Opening {
     /// What it takes to open a component, or what is wrong with it.
     pub(crate) fn new(app_id: &str, component: Component) -> Result<Opening, String> {
         let driver = driver(&component)?;
+        let described = component.clone();
+        let mut component = component;
+        let encryption = encryption::take(&mut component)?;
         let Component { name, key_prefix, .. } = &component;
-        let namespace = std::env::var("NAMESPACE").ok().filter(|it| !it.is_empty());
-        let prefix = key_prefix.resolve(app_id, name, namespace.as_deref());
+        if let Some(encryption) = &encryption {
+            encryption::announce(name, encryption);
+        }
+        let prefix = prefix(app_id, &component);
         if *key_prefix != KeyPrefix::default() {
             info!(component = name, prefix, "keys are stored with this prefix");
         }
-        let plan = Plan { component: name.clone(), key_prefix: prefix };
-        Ok(Opening { component, driver, plan })
+        let plan = Plan { component: name.clone(), key_prefix: prefix, encryption };
+        Ok(Opening { described, component, driver, plan })
     }
 
     /// A place for the store, where applications will find it.
@@ -74,9 +82,16 @@ impl Opening {
         Slot::new(name, component_type, version, *ignore_errors)
     }
 
-    /// The same component with keys as they are stored: those of every application, in full.
+    /// Whether another component says the same, wherever it is written.
+    pub(crate) fn is_of(&self, component: &Component) -> bool {
+        self.described.is_same_as(component)
+    }
+
+    /// The same component with keys and values as they are stored: those of every application, in full.
     pub(crate) fn with_stored_keys(mut self) -> Opening {
         self.plan.key_prefix.clear();
+        // Values are bound to the keys of their applications, and stay as they are.
+        self.plan.encryption = None;
         self
     }
 
@@ -132,10 +147,14 @@ impl fmt::Display for Opening {
     }
 }
 
+/// What stands before the keys of this application in the component's store.
+pub(crate) fn prefix(app_id: &str, component: &Component) -> String {
+    let namespace = std::env::var("NAMESPACE").ok().filter(|it| !it.is_empty());
+    component.key_prefix.resolve(app_id, &component.name, namespace.as_deref())
+}
+
 /// Settings of Dapr's runtime that this program does not have, and must not seem to have.
 const MISSING: &[(&str, &str)] = &[
-    ("primaryEncryptionKey", "values would be stored in plain text"),
-    ("secondaryEncryptionKey", "values would be stored in plain text"),
     ("outboxPublishPubsub", "nothing would be published"),
     ("outboxPublishTopic", "nothing would be published"),
 ];

@@ -129,7 +129,7 @@ impl Stores {
         }
         for component in components {
             let before = wanted.get(&component.name);
-            if before.is_some_and(|it| it.opening.component.is_same_as(&component)) {
+            if before.is_some_and(|it| it.opening.is_of(&component)) {
                 continue;
             }
             let name = component.name.clone();

@@ -185,6 +185,6 @@ fn cannot_write(file: &Path) -> String {
 }
 
 /// Whether somebody watches.
-fn is_watched() -> bool {
+pub(crate) fn is_watched() -> bool {
     io::stderr().is_terminal()
 }

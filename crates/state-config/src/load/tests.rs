@@ -547,3 +547,29 @@ fn settings_are_read_with_the_place_of_what_is_wrong() {
     let settings: Settings = resources.components[0].settings().unwrap();
     assert_eq!((settings.redishost.as_str(), settings.redisdb), ("localhost", 3));
 }
+
+#[test]
+fn a_property_tells_the_name_of_its_secret_and_no_other_source_has_one() {
+    let text = with_metadata(
+        "  - {name: a, secretKeyRef: {name: \"redis:password\"}}
+  - {name: b, value: redis:password}
+  - {name: c, envRef: APP_HOST}",
+    );
+    let vault = "apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: {name: vault}
+spec:
+  type: secretstores.local.file
+  metadata:
+  - {name: secretsFile, value: SECRETS}
+";
+    let directory = tempfile::tempdir().unwrap();
+    let secrets = directory.path().join("secrets.json");
+    fs::write(&secrets, r#"{"redis": {"password": "hunter2"}}"#).unwrap();
+    let vault = vault.replace("SECRETS", &secrets.display().to_string());
+    let resources = load_files(&[("a.yaml", &vault), ("b.yaml", &text)], &context()).1;
+    let properties = &resources.components[0].properties;
+    assert_eq!(properties.get("a"), Some("hunter2"));
+    let secrets = ["A", "b", "c", "d"].map(|it| properties.secret_of(it));
+    assert_eq!(secrets, [Some("redis:password"), None, None, None]);
+}

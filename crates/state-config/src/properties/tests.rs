@@ -172,3 +172,28 @@ fn debug_shows_names_only() {
     let properties: Properties = [("redisPassword", "hunter2")].into_iter().collect();
     assert_eq!(format!("{properties:?}"), r#"{"redisPassword"}"#);
 }
+
+#[test]
+fn a_property_can_be_taken_out() {
+    let mut properties: Properties = [("primaryEncryptionKey", "hunter2")].into_iter().collect();
+    assert_eq!(properties.secret_of("primaryEncryptionKey"), None);
+    assert_eq!(*properties.take("PRIMARYencryptionkey").unwrap(), "hunter2");
+    assert_eq!(properties.get("primaryEncryptionKey"), None);
+    assert!(properties.take("primaryEncryptionKey").is_none());
+}
+
+#[test]
+fn a_name_that_is_nearly_right_is_found() {
+    let names = ["primaryEncryptionKey", "encryptionFormat"];
+    let misspelt = |name: &str| {
+        let properties: Properties = [(name, "")].into_iter().collect();
+        properties.misspelt(&names).map(|(_, meant)| meant)
+    };
+    for slip in ["primaryEncrpytionKey", "primary_encryption_key", "PrimaryEncryptionKeys"] {
+        assert_eq!(misspelt(slip), Some("primaryEncryptionKey"), "{slip}");
+    }
+    assert_eq!(misspelt("encyptionFormat"), Some("encryptionFormat"));
+    for other in ["primaryencryptionkey", "encryptionFormat", "redisHost", "keyPrefix"] {
+        assert_eq!(misspelt(other), None, "{other}");
+    }
+}

@@ -199,7 +199,10 @@ impl PropertyError {
     fn of(self, property: &Property) -> PropertyError {
         let (name, line) = (Some(property.name.clone()), property.line);
         // A settings struct's own check may quote the value, which may be a password.
-        if self.foreign && !property.value.is_empty() && self.message.contains(&property.value) {
+        if self.foreign
+            && !property.value.is_empty()
+            && self.message.contains(property.value.as_str())
+        {
             let message = "has a value that is not allowed".to_owned();
             return PropertyError { name, line, message, foreign: false };
         }

@@ -5,6 +5,7 @@
 mod access;
 mod crash;
 mod daprd;
+mod encryption;
 #[cfg(feature = "etcd")]
 mod etcd;
 #[cfg(feature = "mysql")]

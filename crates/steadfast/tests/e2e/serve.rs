@@ -52,10 +52,6 @@ fn a_mistake_in_a_file_ends_the_start_with_its_place_and_remedy() {
             "which secret store",
         ),
         (sqlite("s", "a.db").replace("type: state.sqlite", "typo: state.sqlite"), "`spec.type`"),
-        (
-            sqlite("s", "a.db") + "  - {name: primaryEncryptionKey, value: abc}\n",
-            "values would be stored in plain text",
-        ),
     ] {
         let folder = TempDir::new().unwrap();
         component(folder.path(), "s.yaml", &text);
