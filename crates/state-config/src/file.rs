@@ -7,10 +7,14 @@ const FILE_LEN_MAX: u64 = 1024 * 1024;
 
 /// Returns the text of a file, or what is wrong with it in words.
 pub(crate) fn read(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|e| format!("the file cannot be opened: {e}"))?;
+    text(File::open(path).map_err(|e| format!("the file cannot be opened: {e}"))?)
+}
+
+/// As [`read`], from what is open already.
+pub(crate) fn text(from: impl Read) -> Result<String, String> {
     let mut bytes = Vec::new();
     // One more than allowed, rather than asking for the length: a pipe has none.
-    file.take(FILE_LEN_MAX + 1)
+    from.take(FILE_LEN_MAX + 1)
         .read_to_end(&mut bytes)
         .map_err(|e| format!("the file cannot be read: {e}"))?;
     if bytes.len() as u64 > FILE_LEN_MAX {

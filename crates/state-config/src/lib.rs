@@ -20,6 +20,7 @@ mod problem;
 mod properties;
 mod secrets;
 mod spelling;
+mod template;
 
 pub use component::{Component, Source};
 pub use context::Context;
@@ -29,3 +30,4 @@ pub use load::{Resources, load};
 pub use manifest::{SkipReason, Skipped};
 pub use problem::Problem;
 pub use properties::{Properties, PropertyError, UnknownProperty};
+pub use template::{Setting, Settings, Template, Use, Value, template_file};
