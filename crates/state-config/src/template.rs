@@ -176,7 +176,7 @@ const TOP: [&str; 4] = ["version", "name", "common", "apps"];
 fn read(text: &str, report: &mut Report) -> Option<Template> {
     let mut nodes = Vec::new();
     for document in document::split(text) {
-        match document.parse() {
+        match document.parse_strictly() {
             Ok(it) => nodes.extend(it),
             Err(fault) => report.problem(fault.place, fault.message, fault.hint),
         }
@@ -395,7 +395,7 @@ fn value(field: &Field, node: &Node, report: &mut Report) -> Option<Value> {
 /// # Errors
 ///
 /// If the folder has none.
-pub fn template_file(path: &Path) -> Result<PathBuf, Problem> {
+pub fn template_file(path: &Path) -> Result<PathBuf, Box<Problem>> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
@@ -407,7 +407,7 @@ pub fn template_file(path: &Path) -> Result<PathBuf, Problem> {
             "the folder has no dapr.yaml",
             "write one, or name another folder or file",
         );
-        report.problems.remove(0)
+        Box::new(report.problems.remove(0))
     })
 }
 

@@ -15,7 +15,7 @@ name: shop
 common:
   resourcesPath: ./resources
   logLevel: debug
-  env: {A: b, NUMBER: 1, E: }
+  env: {A: b, N: 1, E: , SWITCH: yes}
 apps:
 - appDirPath: ./cart
   appID: cart
@@ -36,7 +36,7 @@ fn a_template_is_read_with_the_lines_of_its_fields() {
     let own = |it: &[(&str, &str)]| {
         Value::Variables(it.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect())
     };
-    assert!(*variables == own(&[("A", "b"), ("NUMBER", "1"), ("E", "")]));
+    assert!(*variables == own(&[("A", "b"), ("N", "1"), ("E", ""), ("SWITCH", "yes")]));
     let [cart, orders] = &template.apps[..] else { panic!("two applications") };
     assert_eq!((cart.line, orders.line), (8, 15));
     let port = cart.get("appPort").unwrap();
