@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 use crate::{
     access::Access,
     cli::{Address, Port, SidecarArgs},
+    instances::{Facts, Instance, Registered},
     opening::{Opening, openings},
     ports,
     sockets::{self, Socket},
@@ -40,6 +41,8 @@ pub(crate) struct Launched {
     pub(crate) sidecar: Arc<Sidecar>,
     pub(crate) places: Places,
     pub(crate) metrics_port: u16,
+    /// By which other commands find this sidecar.
+    pub(crate) registered: Registered,
     front: Arc<Front>,
     listening: Listening,
     openings: Vec<Opening>,
@@ -109,7 +112,17 @@ impl Launched {
             }
         }
         let grace = args.grace();
-        Ok(Launched { sidecar, places, metrics_port, front, listening, openings, grace })
+        let registered = Registered::new(instance(args, app_id, &places));
+        Ok(Launched {
+            sidecar,
+            places,
+            metrics_port,
+            registered,
+            front,
+            listening,
+            openings,
+            grace,
+        })
     }
 
     /// Serves until the sidecar is told to stop; returns whether all requests could be finished.
@@ -220,6 +233,31 @@ fn check_addresses(args: &SidecarArgs, access: &Access) -> anyhow::Result<()> {
 /// The port that was asked for, if one was.
 fn port(flag: Option<Port>) -> Option<u16> {
     flag.and_then(|it| it.0)
+}
+
+/// What others can know from the beginning.
+fn instance(args: &SidecarArgs, app_id: &str, places: &Places) -> Instance {
+    let instance = Instance {
+        app_id: app_id.to_owned(),
+        app_port: port(args.app_port).filter(|it| *it != 0),
+        max_request_body_size: args.max_body_size.0 as u64,
+        http_read_buffer_size: args.read_buffer_size as u64,
+        facts: Facts {
+            daprd_log_path: args.log_file.as_deref().and_then(|it| std::path::absolute(it).ok()),
+            ..Facts::default()
+        },
+        ..Instance::default()
+    };
+    match places {
+        Places::Ports { http, grpc } => {
+            Instance { http_port: Some(*http), grpc_port: Some(*grpc), ..instance }
+        }
+        Places::Sockets { http, grpc } => Instance {
+            http_socket: Some(http.clone()),
+            grpc_socket: Some(grpc.clone()),
+            ..instance
+        },
+    }
 }
 
 fn identity(args: &SidecarArgs, app_id: &str) -> Identity {

@@ -2,7 +2,7 @@
 //!
 //! `main` parses, dispatches and chooses the exit code. `launch` turns flags and `components` into
 //! a sidecar that listens, and `opening` opens its stores; `serve` runs it alone, `run` beside an
-//! application. `verify` finds out what a store is worth.
+//! application, `template` beside each of several. `instances` finds what runs. `verify` finds out what a store is worth.
 
 use std::{process::ExitCode, time::Instant};
 
@@ -14,8 +14,12 @@ mod app;
 mod cli;
 mod components;
 mod console;
+mod init;
+mod instances;
 mod launch;
+mod lines;
 mod logging;
+mod manual;
 mod opening;
 mod ports;
 mod provision;
@@ -23,6 +27,7 @@ mod run;
 mod serve;
 mod signals;
 mod sockets;
+mod template;
 mod verify;
 
 /// The exit code of a failure of our own; what applications exit with is passed on as it is.
@@ -33,6 +38,13 @@ fn main() -> ExitCode {
     let result = match Cli::from_process().command {
         Command::Run(args) => run::main(args, started),
         Command::Serve(args) => serve::main(&args, started),
+        Command::List(args) => instances::list(&args),
+        Command::Stop(args) => instances::stop(&args),
+        Command::Logs(args) => instances::logs(&args),
+        Command::Init(args) => init::init(&args),
+        Command::Uninstall(args) => init::uninstall(&args),
+        Command::Completion(args) => manual::completion(&args),
+        Command::Man(args) => manual::pages(&args),
         Command::Verify(args) => Ok(verify::main(&args)),
         Command::LaunchApp(args) => app::launch(&args),
     };

@@ -6,6 +6,8 @@ mod access;
 mod crash;
 #[cfg(feature = "etcd")]
 mod etcd;
+mod install;
+mod instances;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgresql")]
@@ -15,4 +17,5 @@ mod redis;
 mod run;
 mod serve;
 mod support;
+mod template;
 mod verify;
