@@ -1,6 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
-use crate::{Protection, Sidecar};
+use arc_swap::ArcSwap;
+
+use crate::{Protection, Served, Sidecar};
 
 /// What serving needs to know besides the sidecar itself, whatever it is spoken to in.
 #[derive(Debug)]
@@ -11,6 +13,20 @@ pub struct Front {
     pub limits: Limits,
     /// Who may call.
     pub protection: Protection,
+    /// What there is to call. May change while requests are served.
+    pub served: ArcSwap<Served>,
+    /// Whether it is for probes: health and metadata are all there is to read, and nothing can be changed.
+    pub is_public: bool,
+    /// Whether HTTP/2 is spoken besides HTTP/1.1 on the port for HTTP.
+    pub http2: bool,
+}
+
+impl Front {
+    /// A front with everything that there is to call.
+    pub fn new(sidecar: Arc<Sidecar>, limits: Limits, protection: Protection) -> Front {
+        let served = ArcSwap::default();
+        Front { sidecar, limits, protection, served, is_public: false, http2: true }
+    }
 }
 
 /// How much of everything a front puts up with.

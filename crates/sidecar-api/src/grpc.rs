@@ -121,7 +121,7 @@ async fn answer(
         };
     };
     let call = call.to_owned();
-    if let Some(refusal) = unserved::call(&call) {
+    if let Some(refusal) = unserved::call(&call, front.served.load().grpc) {
         return Err(refusal);
     }
     let time = client_timeout(headers)

@@ -49,6 +49,7 @@ pub async fn serve(
 async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {
     let limits = &front.limits;
     let builder = protocols(limits, limits.keep_alive_timeout, limits.head_timeout);
+    let builder = if front.http2 { builder } else { builder.http1_only() };
     let activity = Arc::new(Activity::default());
     let timed = Timed::new(stream, activity.clone(), limits);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -102,6 +103,14 @@ async fn answer(front: &Front, peer: &Peer, parts: &Parts, body: &mut impl Conte
     // Health is for everybody, by its exact routes: probes know no secrets.
     if !route.is_health() {
         front.protection.authenticate(peer, &parts.headers).await?;
+    }
+    if front.is_public && !route.is_public() {
+        return Err(route::not_public(&parts.method, parts.uri.path()));
+    }
+    if let Some(part) = route.part()
+        && !front.served.load().http.have(part)
+    {
+        return Err(route::not_served(&parts.method, parts.uri.path()));
     }
     match route {
         Route::Save { store } => state_api::save(front, &store, parts, body).await,

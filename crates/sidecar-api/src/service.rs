@@ -3,8 +3,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use state::{ETag, Error, FailureKind, Item, Key, Outcome, Read, Result, Store, Write, Written};
+use tokio::sync::watch;
 
 use crate::{
     ApiError, Op,
@@ -16,7 +18,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Service {
     app_id: String,
-    components: BTreeMap<String, Arc<Component>>,
+    /// Replaced as a whole whenever a component comes or goes, so that no request waits for that.
+    components: ArcSwap<BTreeMap<String, Arc<Component>>>,
 }
 
 /// A state store by the name that applications use, open or on its way there.
@@ -32,6 +35,9 @@ pub struct Component {
     pub optional: bool,
     store: OnceLock<Arc<dyn Store>>,
     not_open: Mutex<Status>,
+    update_error: Mutex<Option<String>>,
+    /// Dropped with the component, which tells that nobody uses it any more.
+    in_use: watch::Sender<()>,
 }
 
 /// How much the values of one bulk get may take: a short request must not fill the memory.
@@ -78,10 +84,10 @@ impl Status {
     }
 }
 
-/// A store that is ready, under its name.
+/// A store that is ready, for one request.
 #[derive(Clone, Debug)]
 pub struct StoreHandle {
-    name: String,
+    component: Arc<Component>,
     store: Arc<dyn Store>,
 }
 
@@ -95,6 +101,8 @@ impl Component {
             optional,
             store: OnceLock::new(),
             not_open: Mutex::new(Status::Opening),
+            update_error: Mutex::default(),
+            in_use: watch::Sender::new(()),
         }
     }
 
@@ -121,19 +129,68 @@ impl Component {
     pub fn store(&self) -> Option<&Arc<dyn Store>> {
         self.store.get()
     }
+
+    /// Why the component is not what its file asks for by now, if it is not.
+    pub fn update_error(&self) -> Option<String> {
+        self.update_error.lock().clone()
+    }
+
+    /// Notes why the component stays as it was though its file has changed; or that it need not be noted any more.
+    pub fn set_update_error(&self, reason: Option<String>) {
+        *self.update_error.lock() = reason;
+    }
+
+    /// Waits until no request uses the component any more, and puts its store in order. It must have been taken out of
+    /// the [`Service`], and this must be the last reference besides those of requests.
+    pub async fn retire(self: Arc<Component>) {
+        let store = self.store().cloned();
+        let mut in_use = self.in_use.subscribe();
+        drop(self);
+        // Nothing is ever sent: this ends with the sender.
+        while in_use.changed().await.is_ok() {}
+        if let Some(store) = store {
+            store.close().await;
+        }
+    }
 }
 
 impl Service {
     /// Serves these components to the application `app_id`.
     pub fn new(app_id: &str, components: impl IntoIterator<Item = Arc<Component>>) -> Service {
         let by_name = |it: Arc<Component>| (it.name.clone(), it);
-        let components = components.into_iter().map(by_name).collect();
+        let components = ArcSwap::from_pointee(components.into_iter().map(by_name).collect());
         Service { app_id: app_id.to_owned(), components }
     }
 
-    /// The components, by name.
-    pub fn components(&self) -> impl Iterator<Item = &Component> {
-        self.components.values().map(|it| &**it)
+    /// The components there are now, in the order of their names.
+    pub fn components(&self) -> Vec<Arc<Component>> {
+        self.components.load().values().cloned().collect()
+    }
+
+    /// The component of this name.
+    pub fn component(&self, name: &str) -> Option<Arc<Component>> {
+        self.components.load().get(name).cloned()
+    }
+
+    /// Adds a component, in the place of that of the same name if there is one, which is returned. Requests under way
+    /// are finished by the one that they began with.
+    pub fn put(&self, component: &Arc<Component>) -> Option<Arc<Component>> {
+        let before = self.components.rcu(|it| {
+            let mut components = BTreeMap::clone(it);
+            components.insert(component.name.clone(), component.clone());
+            components
+        });
+        before.get(&component.name).cloned()
+    }
+
+    /// Takes a component out, so that no further request finds it.
+    pub fn remove(&self, name: &str) -> Option<Arc<Component>> {
+        let before = self.components.rcu(|it| {
+            let mut components = BTreeMap::clone(it);
+            components.remove(name);
+            components
+        });
+        before.get(name).cloned()
     }
 
     /// The store of this name.
@@ -143,15 +200,16 @@ impl Service {
     /// If there is none, or it is not open yet. This comes before anything is said of the request
     /// itself, as in Dapr.
     pub fn store(&self, name: &str) -> Result<StoreHandle, ApiError> {
-        let Some(component) = self.components.get(name) else {
-            if self.components.is_empty() {
+        let components = self.components.load();
+        let Some(component) = components.get(name) else {
+            if components.is_empty() {
                 return Err(ApiError::no_stores(name, &self.app_id));
             }
-            let loaded: Vec<_> = self.components.keys().map(String::as_str).collect();
+            let loaded: Vec<_> = components.keys().map(String::as_str).collect();
             return Err(ApiError::no_such_store(name, &self.app_id, &loaded));
         };
         if let Some(store) = component.store() {
-            return Ok(StoreHandle { name: name.to_owned(), store: store.clone() });
+            return Ok(StoreHandle { component: component.clone(), store: store.clone() });
         }
         Err(match component.status() {
             Status::Failing(reason) => ApiError::store_not_ready(name, &reason),
@@ -166,7 +224,7 @@ impl Service {
 impl StoreHandle {
     /// The component's name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.component.name
     }
 
     /// Whether it has transactions at all, which is asked before a request is read, as in Dapr.
@@ -176,7 +234,7 @@ impl StoreHandle {
         }
         let e =
             Error::new(FailureKind::Unsupported(state::Feature::Transactions), "no transactions");
-        Err(ApiError::of(Op::Transact(&[]), &self.name, &e))
+        Err(ApiError::of(Op::Transact(&[]), self.name(), &e))
     }
 
     /// Refuses a transaction of this many operations if it is too long, before more than its length
@@ -192,7 +250,7 @@ impl StoreHandle {
              supports: {max}"
         );
         let e = Error::new(FailureKind::TooManyOperations { count, max }, message);
-        Err(ApiError::of(Op::Transact(&[]), &self.name, &e))
+        Err(ApiError::of(Op::Transact(&[]), self.name(), &e))
     }
 
     /// Makes a key of what the application sent for one.
@@ -201,20 +259,22 @@ impl StoreHandle {
     ///
     /// If it is none, or too long for this store.
     pub fn key(&self, text: &str) -> Result<Key, ApiError> {
-        let key = vocabulary::key(text, &self.name)?;
+        let key = vocabulary::key(text, self.name())?;
         let (len, max) = (text.len(), self.store.capabilities().key_len_max);
         if len <= max {
             return Ok(key);
         }
-        let message =
-            format!("the key has {len} bytes, which is more than store {} takes: {max}", self.name);
+        let message = format!(
+            "the key has {len} bytes, which is more than store {} takes: {max}",
+            self.name()
+        );
         Err(ApiError::malformed(message).hint("use shorter keys, or a digest of them"))
     }
 
     /// Reads one key.
     pub async fn get(&self, read: &Read) -> Result<Option<Item>, ApiError> {
         let op = Op::Get(read.key.as_str());
-        self.store.get(read).await.map_err(|e| ApiError::of(op, &self.name, &e))
+        self.store.get(read).await.map_err(|e| ApiError::of(op, self.name(), &e))
     }
 
     /// Reads keys: the i-th answer is to the i-th read, and one that fails does not fail others.
@@ -243,7 +303,7 @@ impl StoreHandle {
     pub async fn save(&self, writes: &[Write]) -> Result<Vec<Written>, ApiError> {
         if let [write] = writes {
             let result = self.store.write(write).await;
-            return result.map(|it| vec![it]).map_err(|e| ApiError::of(Op::Save, &self.name, &e));
+            return result.map(|it| vec![it]).map_err(|e| ApiError::of(Op::Save, self.name(), &e));
         }
         self.write_each(Op::Save, writes).await
     }
@@ -266,7 +326,7 @@ impl StoreHandle {
         }
         let results = self.store.write_many(writes).await;
         if results.iter().all(Result::is_ok) {
-            let of = |e| ApiError::of(op, &self.name, &e);
+            let of = |e| ApiError::of(op, self.name(), &e);
             return results.into_iter().collect::<Result<_>>().map_err(of);
         }
         Err(self.partial_failure(op, writes, &results))
@@ -275,7 +335,7 @@ impl StoreHandle {
     /// Deletes one key.
     pub async fn delete(&self, write: &Write) -> Result<(), ApiError> {
         let op = Op::Delete(write.key.as_str());
-        self.store.write(write).await.map(drop).map_err(|e| ApiError::of(op, &self.name, &e))
+        self.store.write(write).await.map(drop).map_err(|e| ApiError::of(op, self.name(), &e))
     }
 
     /// Makes all the changes or none, and returns the new versions.
@@ -286,7 +346,7 @@ impl StoreHandle {
         let result = self.store.transact(writes).await;
         result.map_err(|e| {
             let keys: Vec<_> = writes.iter().map(|it| it.key.as_str()).collect();
-            ApiError::of(Op::Transact(&keys), &self.name, &e)
+            ApiError::of(Op::Transact(&keys), self.name(), &e)
         })
     }
 
@@ -304,7 +364,7 @@ impl StoreHandle {
         };
         let failures = results.iter().filter_map(|it| it.as_ref().err());
         let gravest = failures.clone().max_by_key(|e| gravity(e)).expect("at least one failed");
-        let mut error = ApiError::of(op, &self.name, gravest);
+        let mut error = ApiError::of(op, self.name(), gravest);
         let (failed, all) = (failures.count(), results.len());
         error.message = format!("{} ({failed} of {all} items failed)", error.message);
         if failed < all {

@@ -1,6 +1,10 @@
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -20,6 +24,7 @@ pub struct Sidecar {
     pub service: Service,
     extended: Mutex<BTreeMap<String, String>>,
     app_reached: AtomicBool,
+    app_is_well: watch::Sender<bool>,
     panics: AtomicU64,
     stop: watch::Sender<Option<Stop>>,
 }
@@ -46,6 +51,30 @@ pub struct AppConnection {
     pub address: String,
     /// How many requests it takes at once; `None` for any number.
     pub max_concurrency: Option<u32>,
+    /// How it is asked for its health; `None` if it is not.
+    pub health: Option<AppHealth>,
+}
+
+/// How the application is asked for its health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppHealth {
+    /// The path that is asked for.
+    pub path: String,
+    /// The pause between two questions.
+    pub interval: Duration,
+    /// How long it may take to answer.
+    pub timeout: Duration,
+    /// After how many failures it counts as unhealthy.
+    pub threshold: u32,
+}
+
+/// In Go's notation, as Dapr has it in the metadata.
+pub(crate) fn go_duration(it: Duration) -> String {
+    match it.subsec_millis() {
+        0 => format!("{}s", it.as_secs()),
+        _ if it.as_secs() == 0 => format!("{}ms", it.as_millis()),
+        _ => format!("{}s", it.as_secs_f64()),
+    }
 }
 
 /// A request to end the sidecar.
@@ -74,6 +103,7 @@ impl Sidecar {
             service,
             extended: Mutex::default(),
             app_reached,
+            app_is_well: watch::Sender::new(false),
             panics: AtomicU64::new(0),
             stop,
         }
@@ -82,6 +112,19 @@ impl Sidecar {
     /// Notes that the application accepts connections.
     pub fn reached_app(&self) {
         self.app_reached.store(true, Ordering::Release);
+    }
+
+    /// Notes what the application says of its health.
+    pub fn set_app_health(&self, is_well: bool) {
+        self.app_is_well.send_replace(is_well);
+    }
+
+    /// Waits until the application is unhealthy. If it is not asked for its health, that is never.
+    pub async fn app_unwell(&self) {
+        let mut is_well = self.app_is_well.subscribe();
+        if self.identity.app.health.is_none() || is_well.wait_for(|it| !it).await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// Notes that a request met a bug of ours.
@@ -109,8 +152,8 @@ impl Sidecar {
 
     /// What is not ready for the application to call, by name.
     pub fn outbound_not_ready(&self) -> Vec<String> {
-        let waits = |it: &&Component| !it.optional && it.status() != Status::Ready;
-        self.service.components().filter(waits).map(|it| it.name.clone()).collect()
+        let waits = |it: &&Arc<Component>| !it.optional && it.status() != Status::Ready;
+        self.service.components().iter().filter(waits).map(|it| it.name.clone()).collect()
     }
 
     /// What is not ready, the application included.
@@ -157,10 +200,18 @@ impl Sidecar {
         if let Some(max) = app.max_concurrency {
             connection["maxConcurrency"] = max.into();
         }
+        if let Some(health) = &app.health {
+            connection["health"] = json!({
+                "healthCheckPath": health.path,
+                "healthProbeInterval": go_duration(health.interval),
+                "healthProbeTimeout": go_duration(health.timeout),
+                "healthThreshold": health.threshold,
+            });
+        }
         json!({
             "id": app_id,
             "runtimeVersion": version,
-            "components": self.service.components().map(component).collect::<Vec<_>>(),
+            "components": self.service.components().iter().map(|it| component(it)).collect::<Vec<_>>(),
             "extended": self.extended(),
             "appConnectionProperties": connection,
             "actorRuntime": {
@@ -182,6 +233,9 @@ fn component(it: &Component) -> Value {
     entry["status"] = status.name().into();
     if let Some(reason) = status.reason() {
         entry["error"] = reason.into();
+    }
+    if let Some(reason) = it.update_error() {
+        entry["updateError"] = reason.into();
     }
     if let Some(store) = it.store() {
         let can = store.capabilities();

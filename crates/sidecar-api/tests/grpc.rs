@@ -284,14 +284,12 @@ async fn shutdown_is_asked_for() {
 #[tokio::test]
 async fn whoever_knows_no_token_is_refused() {
     let service = Service::new(APP_ID, [ready(memory().await)]);
-    let front = Front {
-        sidecar: Arc::new(Sidecar::new(Identity::default(), service)),
-        limits: Limits::default(),
-        protection: Protection {
-            tokens: ["new", "old"].into_iter().filter_map(Token::new).collect(),
-            ..Protection::default()
-        },
+    let sidecar = Arc::new(Sidecar::new(Identity::default(), service));
+    let protection = Protection {
+        tokens: ["new", "old"].into_iter().filter_map(Token::new).collect(),
+        ..Protection::default()
     };
+    let front = Front::new(sidecar, Limits::default(), protection);
     let served = Served::front(Arc::new(front), GRACE).await;
     let mut calls = Calls::to(served.grpc_address);
     for (token, is_known) in [("new", true), ("old", true), ("older", false), ("", false)] {

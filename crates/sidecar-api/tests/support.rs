@@ -56,7 +56,7 @@ impl Served {
     ) -> Served {
         let identity = Identity { app_id: APP_ID.to_owned(), ..identity };
         let sidecar = Arc::new(Sidecar::new(identity, Service::new(APP_ID, components)));
-        let front = Arc::new(Front { sidecar, limits, protection: Protection::default() });
+        let front = Arc::new(Front::new(sidecar, limits, Protection::default()));
         Served::front(front, grace).await
     }
 

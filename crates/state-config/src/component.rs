@@ -48,6 +48,11 @@ impl Component {
         matches!(self.version.as_str(), "" | "v0")
     }
 
+    /// Whether the other is the same but for the place where it is written.
+    pub fn is_same_as(&self, other: &Component) -> bool {
+        Component { source: self.source.clone(), ..other.clone() } == *self
+    }
+
     /// Reads the properties into a store's own settings struct; see [`Properties::parse`].
     pub fn settings<T: DeserializeOwned>(&self) -> Result<T, Box<Problem>> {
         let problem = |e: PropertyError| self.problem(e.line(), e.to_string(), None);

@@ -8,6 +8,7 @@
 //! `Debug` and no `Display` of this crate shows a value, since any value may be a password.
 
 mod component;
+pub mod configuration;
 mod context;
 mod document;
 mod duration;
@@ -23,6 +24,7 @@ mod spelling;
 mod template;
 
 pub use component::{Component, Source};
+pub use configuration::Configuration;
 pub use context::Context;
 pub use duration::GoDuration;
 pub use key_prefix::{KeyPrefix, KeyPrefixError};

@@ -12,7 +12,7 @@ use crate::{
 };
 
 mod entry;
-mod field;
+pub(crate) mod field;
 mod identity;
 
 pub(crate) use entry::{Entry, Origin};

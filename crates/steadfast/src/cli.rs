@@ -13,6 +13,11 @@ use clap::{
 };
 
 use sidecar_verify::Guarantee;
+use state_config::GoDuration;
+
+mod daprd;
+
+pub(crate) use daprd::{DaprdArgs, Mode};
 
 use crate::{
     accepted::Accepted,
@@ -67,6 +72,7 @@ database into the components folder. Replace that file to switch the store.")]
     /// As `daprd` it is the same, and so it is if the program itself is called by that name.
     #[command(
         visible_alias = "daprd",
+        version,
         after_help = "\
 Examples:
   steadfast serve --app-id cart --resources-path ./components
@@ -221,6 +227,14 @@ pub(crate) struct SidecarArgs {
     )]
     pub(crate) resources_path: Vec<PathBuf>,
 
+    /// A file with a Configuration; may be given several times, later files lie on top of earlier ones
+    #[arg(short = 'c', long, value_name = "FILE", value_delimiter = ',', value_parser = not_empty)]
+    pub(crate) config: Vec<Option<PathBuf>>,
+
+    /// How often files are read again though nothing told of a change [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = go_duration, hide = true)]
+    pub(crate) hot_reload_reconcile_interval: Option<Duration>,
+
     /// Use this store, under the name statestore: memory, sqlite:///path, sqlite://relative/path,
     /// redis://user:password@host:port/db (rediss:// for TLS), postgres://user:password@host/database,
     /// mysql://user:password@host/schema or etcd://host1,host2,host3. For a server, `run` writes a component file
@@ -283,13 +297,13 @@ pub(crate) struct SidecarArgs {
     #[arg(long, value_name = "ORIGINS", value_delimiter = ',')]
     pub(crate) allowed_origins: Vec<String>,
 
-    /// The largest request body, such as 4Mi, 100k or 65536
-    #[arg(long, value_name = "SIZE", value_parser = body_size, default_value = "4Mi", allow_hyphen_values = true)]
-    pub(crate) max_body_size: BodySize,
+    /// The largest request body, such as 4Mi, 100k or 65536; 0 for any [default: 4Mi]
+    #[arg(long, value_name = "SIZE", value_parser = body_size, allow_hyphen_values = true)]
+    pub(crate) max_body_size: Option<BodySize>,
 
-    /// The largest request head, line and headers
-    #[arg(long, value_name = "SIZE", value_parser = head_size, default_value = "16Ki")]
-    pub(crate) read_buffer_size: usize,
+    /// The largest request head, line and headers [default: 16Ki]
+    #[arg(long, value_name = "SIZE", value_parser = head_size)]
+    pub(crate) read_buffer_size: Option<usize>,
 
     /// How long requests under way may take to finish when the sidecar ends; 0 for any time
     #[arg(long, value_name = "SECONDS", default_value = "5", allow_negative_numbers = true)]
@@ -308,6 +322,9 @@ pub(crate) struct SidecarArgs {
     /// Append the sidecar's log to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) daprd: DaprdArgs,
 
     #[command(flatten)]
     pub(crate) accepted: Accepted,
@@ -394,6 +411,23 @@ impl SidecarArgs {
         self.unix_domain_socket.as_deref().filter(|it| !it.is_empty()).map(Path::new)
     }
 
+    /// The largest request body, in bytes.
+    pub(crate) fn body_bytes_max(&self) -> usize {
+        let size = self.max_body_size.map(|it| it.0);
+        size.or(self.daprd.older_sizes().body_bytes).unwrap_or(BODY_SIZE)
+    }
+
+    /// The largest request head, in bytes.
+    pub(crate) fn head_bytes_max(&self) -> usize {
+        let size = self.read_buffer_size.or(self.daprd.older_sizes().head_bytes);
+        size.unwrap_or(HEAD_SIZE).max(HEAD_SIZE_MIN)
+    }
+
+    /// The files of `--config`.
+    pub(crate) fn config_files(&self) -> Vec<PathBuf> {
+        self.config.iter().flatten().cloned().collect()
+    }
+
     /// How long requests under way may take to finish. Source: Dapr's meaning of the flag.
     pub(crate) fn grace(&self) -> Duration {
         match self.dapr_graceful_shutdown_seconds {
@@ -401,6 +435,17 @@ impl SidecarArgs {
             seconds => Duration::from_secs(u64::try_from(seconds).unwrap_or(5)),
         }
     }
+}
+
+/// Dapr's CLI sends empty texts for flags that it was not given.
+fn not_empty(text: &str) -> Result<Option<PathBuf>, String> {
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+}
+
+/// A span of time in Go's notation, which is Dapr's: `10s`, `1m30s`, `500ms`.
+fn go_duration(text: &str) -> Result<Duration, String> {
+    let duration = GoDuration::parse(text).and_then(GoDuration::to_duration);
+    duration.ok_or_else(|| "not a duration, such as 10s or 1m30s".to_owned())
 }
 
 fn guarantee(text: &str) -> Result<Guarantee, String> {
@@ -439,10 +484,13 @@ fn body_size(text: &str) -> Result<BodySize, String> {
     }))
 }
 
+/// Source: the project's security goals.
+const HEAD_SIZE: usize = 16 << 10;
+/// The smallest that HTTP libraries work with.
+const HEAD_SIZE_MIN: usize = 4096;
+
 fn head_size(text: &str) -> Result<usize, String> {
-    /// The smallest that HTTP libraries work with.
-    const MIN: usize = 4096;
-    Ok(quantity(text)?.max(MIN))
+    quantity(text)
 }
 
 /// Reads a size in the notation of Kubernetes: `400`, `2Mi`, `1M`, `4k`.

@@ -9,28 +9,29 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use futures::future::join_all;
+use arc_swap::ArcSwap;
 use sidecar_api::{
     AppConnection, Front, Identity, Limits, Listener, Protection, Service, Sidecar, grpc, http,
 };
-use state_config::Component;
+use state_config::{Component, Configuration};
 use tracing::{debug, info, warn};
 
 use crate::{
     access::Access,
-    cli::{Address, Port, SidecarArgs},
+    app_health,
+    cli::{Address, Mode, Port, SidecarArgs},
+    configuration,
     instances::{Facts, Instance, Registered},
-    opening::{Opening, openings},
+    other_ports::OtherPorts,
     ports,
+    reload::{RECONCILE_INTERVAL, Reloader, Sources},
     sockets::{self, Socket},
+    stores::Stores,
 };
 
-const HTTP_PORT: u16 = 3500;
+pub(crate) const HTTP_PORT: u16 = 3500;
 const GRPC_PORT: u16 = 50001;
 const METRICS_PORT: u16 = 9090;
-
-/// How long stores may take to be put in order at the end.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The pause between two attempts to reach the application. Source: Dapr.
 const APP_PAUSE: Duration = Duration::from_millis(100);
@@ -44,9 +45,23 @@ pub(crate) struct Launched {
     /// By which other commands find this sidecar.
     pub(crate) registered: Registered,
     front: Arc<Front>,
+    other_ports: OtherPorts,
     listening: Listening,
-    openings: Vec<Opening>,
+    stores: Arc<Stores>,
+    reloader: Option<Reloader>,
     grace: Duration,
+    /// For how long the shutdown waits after a signal.
+    pub(crate) block_shutdown: Option<Duration>,
+}
+
+/// What files and flags have made of a sidecar so far.
+#[derive(Debug)]
+pub(crate) struct Described {
+    pub(crate) sources: Sources,
+    pub(crate) configuration: Configuration,
+    pub(crate) components: Vec<Component>,
+    /// Whether SIGHUP asks for the files to be read again, and not for the end.
+    pub(crate) obeys_hangup: bool,
 }
 
 /// Where applications find it.
@@ -67,33 +82,35 @@ impl Launched {
     /// Takes the ports. What is wrong on the command line or in a file ends it here.
     pub(crate) fn prepare(
         args: &SidecarArgs,
-        app_id: &str,
-        components: Vec<Component>,
+        described: Described,
         access: Access,
     ) -> anyhow::Result<Launched> {
+        let Described { sources, configuration, components, obeys_hangup } = described;
+        let app_id = &sources.app_id;
         check_addresses(args, &access)?;
         if components.is_empty() {
             warn!("no state store is configured: every request for state will be refused");
         }
-        let openings = openings(app_id, components)?;
+        let service = Service::new(app_id, []);
+        let sidecar = Arc::new(Sidecar::new(identity(args, app_id)?, service));
+        let stores = Stores::new(app_id, sidecar.clone(), components)?;
         let (places, listening) = match args.socket_folder() {
             Some(folder) => Listening::at_sockets(folder, app_id)?,
             None => Listening::at_ports(args)?,
         };
         if let Places::Ports { http, grpc } = places
-            && let Some(app) = identity(args, app_id).app.port
+            && let Some(app) = sidecar.identity.app.port
             && (app == http || app == grpc)
         {
             let flag = if app == http { "--dapr-http-port" } else { "--dapr-grpc-port" };
             bail!("--app-port and {flag} are the same: the application has port {app}");
         }
+        let other_ports = OtherPorts::take(&args.daprd)?;
         let metrics_port =
             ports::announce(port(args.metrics_port), METRICS_PORT, "--metrics-port")?;
-        let service = Service::new(app_id, openings.iter().map(|it| it.slot.clone()));
-        let sidecar = Arc::new(Sidecar::new(identity(args, app_id), service));
         let limits = Limits {
-            body_bytes_max: args.max_body_size.0,
-            head_bytes_max: args.read_buffer_size,
+            body_bytes_max: args.body_bytes_max(),
+            head_bytes_max: args.head_bytes_max(),
             ..Limits::default()
         };
         let protection = Protection {
@@ -104,7 +121,27 @@ impl Launched {
             tokens: access.tokens,
             trusts_own_user: access.trusts_own_user,
         };
-        let front = Arc::new(Front { sidecar: sidecar.clone(), limits, protection });
+        let front = Arc::new(Front {
+            served: ArcSwap::from_pointee(configuration::served(&configuration)),
+            http2: !is_set("DAPR_HTTP_DISABLE_H2C"),
+            ..Front::new(sidecar.clone(), limits, protection)
+        });
+        let reloader = Some(Reloader {
+            sources,
+            stores: stores.clone(),
+            front: front.clone(),
+            configuration,
+            interval: args
+                .hot_reload_reconcile_interval
+                .filter(|it| !it.is_zero())
+                .unwrap_or(RECONCILE_INTERVAL),
+            obeys_hangup,
+        });
+        if args.daprd.mode == Mode::Kubernetes {
+            warn!(
+                "components and configurations are read from files in Kubernetes, too: mount them, and name their places with --resources-path and --config"
+            );
+        }
         for flag in args.accepted.given() {
             match flag.missed {
                 true => warn!("--{} has no effect yet", flag.name),
@@ -112,21 +149,25 @@ impl Launched {
             }
         }
         let grace = args.grace();
-        let registered = Registered::new(instance(args, app_id, &places));
+        let registered = Registered::new(instance(args, &sidecar.identity.app_id, &places));
         Ok(Launched {
             sidecar,
             places,
             metrics_port,
             registered,
             front,
+            other_ports,
             listening,
-            openings,
+            stores,
+            reloader,
             grace,
+            block_shutdown: args.daprd.dapr_block_shutdown_duration,
         })
     }
 
     /// Serves until the sidecar is told to stop; returns whether all requests could be finished.
     pub(crate) fn serve(&mut self) -> anyhow::Result<impl Future<Output = bool> + use<>> {
+        let other_ports = std::mem::take(&mut self.other_ports);
         let (http, grpc) = self.listening.take().context("cannot listen")?;
         let (front, sidecar, grace) = (self.front.clone(), self.sidecar.clone(), self.grace);
         match &self.places {
@@ -143,40 +184,40 @@ impl Launched {
             sidecar.stopped().await;
         };
         Ok(async move {
-            let (http, grpc) = tokio::join!(
+            let limits = front.limits.clone();
+            let stopping = stopped(sidecar.clone());
+            let (http, grpc, others) = tokio::join!(
                 http::serve(front.clone(), http, stopped(sidecar.clone()), grace),
-                grpc::serve(front, grpc, stopped(sidecar), grace),
+                grpc::serve(front, grpc, stopped(sidecar.clone()), grace),
+                other_ports.serve(sidecar, limits, stopping, grace),
             );
+            if let Err(e) = others {
+                warn!("a port for others could not be served: {e:#}");
+            }
             http && grpc
         })
     }
 
-    /// Opens the stores. Those that cannot be reached are tried again in the background.
+    /// Opens the stores, and follows the files from then on. Stores that cannot be reached are tried again in the background.
     ///
     /// # Errors
     ///
     /// If a store's settings are wrong: no second attempt would help.
-    pub(crate) async fn open(&self) -> anyhow::Result<()> {
-        if let Some(port) = self.sidecar.identity.app.port {
+    pub(crate) async fn open(&mut self) -> anyhow::Result<()> {
+        let app = &self.sidecar.identity.app;
+        if let Some(port) = app.port {
             tokio::spawn(reach_app(self.sidecar.clone(), port));
+            if let Some(how) = &app.health {
+                tokio::spawn(app_health::follow(self.sidecar.clone(), port, how.clone()));
+            }
         }
-        let first_attempts = join_all(self.openings.iter().map(Opening::first_attempt)).await;
-        let mistakes: Vec<_> = first_attempts.into_iter().flatten().collect();
-        if mistakes.is_empty() {
-            return Ok(());
-        }
-        bail!("{}", mistakes.join("\n"))
+        self.stores.open().await?;
+        self.reloader.take().map_or(Ok(()), Reloader::start)
     }
-}
 
-impl Launched {
-    /// Puts the stores in order before the end, if that does not take long.
+    /// Puts the stores in order before the end.
     pub(crate) async fn close(&self) {
-        let stores = self.openings.iter().filter_map(|it| it.slot.store());
-        let closing = join_all(stores.map(|it| it.close()));
-        if tokio::time::timeout(CLOSE_PATIENCE, closing).await.is_err() {
-            warn!("the stores take long to close; nothing depends on it");
-        }
+        self.stores.close().await;
     }
 }
 
@@ -199,11 +240,8 @@ impl Listening {
     /// What to accept connections from. The files of sockets stay with this.
     fn take(&mut self) -> io::Result<(Vec<Listener>, Vec<Listener>)> {
         let all = |listeners: &mut Vec<TcpListener>| {
-            let listeners = std::mem::take(listeners).into_iter().map(|it| {
-                it.set_nonblocking(true)?;
-                tokio::net::TcpListener::from_std(it).map(Listener::from)
-            });
-            listeners.collect::<io::Result<Vec<_>>>()
+            let listeners = ports::asynchronous(std::mem::take(listeners))?;
+            Ok::<_, io::Error>(listeners.into_iter().map(Listener::from).collect())
         };
         let one = |socket: &Socket| {
             let listener = socket.listener.try_clone()?;
@@ -230,6 +268,12 @@ fn check_addresses(args: &SidecarArgs, access: &Access) -> anyhow::Result<()> {
     )
 }
 
+/// Whether an environment variable says yes. Source: Dapr's words for it.
+fn is_set(name: &str) -> bool {
+    let value = std::env::var(name).unwrap_or_default().trim().to_lowercase();
+    matches!(value.as_str(), "y" | "yes" | "true" | "t" | "on" | "1")
+}
+
 /// The port that was asked for, if one was.
 fn port(flag: Option<Port>) -> Option<u16> {
     flag.and_then(|it| it.0)
@@ -240,8 +284,8 @@ fn instance(args: &SidecarArgs, app_id: &str, places: &Places) -> Instance {
     let instance = Instance {
         app_id: app_id.to_owned(),
         app_port: port(args.app_port).filter(|it| *it != 0),
-        max_request_body_size: args.max_body_size.0 as u64,
-        http_read_buffer_size: args.read_buffer_size as u64,
+        max_request_body_size: args.body_bytes_max() as u64,
+        http_read_buffer_size: args.head_bytes_max() as u64,
         facts: Facts {
             daprd_log_path: args.log_file.as_deref().and_then(|it| std::path::absolute(it).ok()),
             ..Facts::default()
@@ -260,20 +304,23 @@ fn instance(args: &SidecarArgs, app_id: &str, places: &Places) -> Instance {
     }
 }
 
-fn identity(args: &SidecarArgs, app_id: &str) -> Identity {
-    Identity {
+fn identity(args: &SidecarArgs, app_id: &str) -> anyhow::Result<Identity> {
+    Ok(Identity {
         app_id: app_id.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         app: AppConnection {
             port: port(args.app_port).filter(|it| *it != 0),
-            protocol: match args.app_protocol.as_str() {
-                "" => "http".to_owned(),
-                other => other.to_lowercase(),
+            protocol: match (args.app_protocol.to_lowercase().as_str(), args.daprd.app_ssl) {
+                ("" | "http", false) => "http".to_owned(),
+                ("" | "http", true) => "https".to_owned(),
+                ("grpc", true) => "grpcs".to_owned(),
+                (other, _) => other.to_owned(),
             },
             address: args.app_channel_address.clone(),
             max_concurrency: u32::try_from(args.app_max_concurrency).ok().filter(|it| *it > 0),
+            health: app_health::of(&args.daprd)?,
         },
-    }
+    })
 }
 
 /// Waits until the application accepts connections.

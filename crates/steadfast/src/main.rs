@@ -1,7 +1,7 @@
 //! `steadfast`: a state sidecar.
 //!
 //! `main` parses, dispatches and chooses the exit code. `launch` turns flags and `components` into
-//! a sidecar that listens, and `opening` opens its stores; `serve` runs it alone, `run` beside an
+//! a sidecar that listens, `stores` and `opening` open its stores, and `reload` follows its files; `serve` runs it alone, `run` beside an
 //! application, `template` beside each of several. `instances` finds what runs. `verify` finds out what a store is worth.
 
 use std::{process::ExitCode, time::Instant};
@@ -11,8 +11,10 @@ use crate::cli::{Cli, Command};
 mod accepted;
 mod access;
 mod app;
+mod app_health;
 mod cli;
 mod components;
+mod configuration;
 mod console;
 mod init;
 mod instances;
@@ -21,14 +23,18 @@ mod lines;
 mod logging;
 mod manual;
 mod opening;
+mod other_ports;
 mod ports;
 mod provision;
+mod reload;
 mod run;
 mod serve;
 mod signals;
 mod sockets;
+mod stores;
 mod template;
 mod verify;
+mod wait;
 
 /// The exit code of a failure of our own; what applications exit with is passed on as it is.
 const FAILURE: u8 = 1;

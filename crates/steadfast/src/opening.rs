@@ -1,10 +1,8 @@
-//! Stores on their way: opened once while the sidecar starts, and tried again for as long as they
-//! cannot be reached.
+//! Opening one store: its driver, and the layers around it.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use anyhow::bail;
-use backon::{BackoffBuilder, ExponentialBuilder};
 use sidecar_api::Component as Slot;
 use state::{Error, FailureKind, Store};
 use state_config::{Component, KeyPrefix};
@@ -12,16 +10,11 @@ use state_layers::Plan;
 use state_stores::{DRIVERS, Driver};
 use tracing::{error, info};
 
-/// The pause between two attempts to open a store.
-const OPEN_PAUSE_MIN: Duration = Duration::from_millis(100);
-const OPEN_PAUSE_MAX: Duration = Duration::from_secs(5);
-
 /// Everything it takes to open one store, again and again.
 #[derive(Clone, Debug)]
 pub(crate) struct Opening {
-    pub(crate) slot: Arc<Slot>,
+    pub(crate) component: Component,
     driver: &'static Driver,
-    component: Component,
     plan: Plan,
 }
 
@@ -33,9 +26,10 @@ pub(crate) struct Opening {
 pub(crate) fn openings(app_id: &str, components: Vec<Component>) -> anyhow::Result<Vec<Opening>> {
     let (mut openings, mut mistakes) = (Vec::new(), Vec::new());
     for component in components {
-        match driver(&component) {
-            Ok(driver) => openings.push(Opening::new(app_id, component, driver)),
-            Err(mistake) if component.ignore_errors => error!("{mistake}"),
+        let ignore_errors = component.ignore_errors;
+        match Opening::new(app_id, component) {
+            Ok(opening) => openings.push(opening),
+            Err(mistake) if ignore_errors => error!("{mistake}"),
             Err(mistake) => mistakes.push(mistake),
         }
     }
@@ -46,67 +40,50 @@ pub(crate) fn openings(app_id: &str, components: Vec<Component>) -> anyhow::Resu
 }
 
 impl Opening {
-    fn new(app_id: &str, component: Component, driver: &'static Driver) -> Opening {
-        let Component { name, component_type, version, key_prefix, ignore_errors, .. } = &component;
+    /// What it takes to open a component, or what is wrong with it.
+    pub(crate) fn new(app_id: &str, component: Component) -> Result<Opening, String> {
+        let driver = driver(&component)?;
+        let Component { name, key_prefix, .. } = &component;
         let namespace = std::env::var("NAMESPACE").ok().filter(|it| !it.is_empty());
         let prefix = key_prefix.resolve(app_id, name, namespace.as_deref());
         if *key_prefix != KeyPrefix::default() {
             info!(component = name, prefix, "keys are stored with this prefix");
         }
         let plan = Plan { component: name.clone(), key_prefix: prefix };
-        let slot = Arc::new(Slot::new(name, component_type, version, *ignore_errors));
-        Opening { slot, driver, component, plan }
+        Ok(Opening { component, driver, plan })
     }
 
-    /// Opens the store, or says what is wrong in its file.
-    pub(crate) async fn first_attempt(&self) -> Option<String> {
-        let Err(e) = self.attempt().await else { return None };
-        let invalid = matches!(&e, Error::Failure(it) if it.kind() == FailureKind::Invalid);
-        if invalid && !self.component.ignore_errors {
-            return Some(self.describe(&e.to_string()));
-        }
-        let name = &self.component.name;
-        if invalid {
-            error!(component = name, error = %e, "the store's settings are wrong; going on without it");
-            return None;
-        }
-        error!(component = name, error = %e, "cannot open the store; trying again in the background");
-        tokio::spawn(self.clone().keep_trying());
-        None
-    }
-
-    async fn keep_trying(self) {
-        let pauses = ExponentialBuilder::default()
-            .with_min_delay(OPEN_PAUSE_MIN)
-            .with_max_delay(OPEN_PAUSE_MAX)
-            .with_jitter()
-            .without_max_times();
-        for pause in pauses.build() {
-            tokio::time::sleep(pause).await;
-            if self.attempt().await.is_ok() {
-                return;
-            }
-        }
+    /// A place for the store, where applications will find it.
+    pub(crate) fn slot(&self) -> Slot {
+        let Component { name, component_type, version, ignore_errors, .. } = &self.component;
+        Slot::new(name, component_type, version, *ignore_errors)
     }
 
     /// One attempt, whose result applications see.
-    async fn attempt(&self) -> state::Result<()> {
-        let Component { name, component_type, version, properties, init_timeout, .. } =
-            &self.component;
+    pub(crate) async fn attempt(&self, slot: &Slot) -> state::Result<()> {
+        let Component { properties, init_timeout, .. } = &self.component;
         let opening = (self.driver.open)(properties.clone());
         let opened = tokio::time::timeout(*init_timeout, opening).await.unwrap_or_else(|_| {
             let message = format!("init timeout: it was not open within {init_timeout:?}");
             Err(Error::new(FailureKind::Unavailable, message))
         });
-        let store: Arc<dyn Store> = opened.inspect_err(|e| self.slot.failed(e))?;
-        self.slot.opened(state_layers::stack(store, self.plan.clone()));
-        info!("Component loaded: {name} ({component_type}/{version})");
+        let store: Arc<dyn Store> = opened.inspect_err(|e| slot.failed(e))?;
+        slot.opened(state_layers::stack(store, self.plan.clone()));
         Ok(())
     }
 
-    fn describe(&self, message: &str) -> String {
+    /// A message about it, with its place.
+    pub(crate) fn describe(&self, message: &str) -> String {
         let Component { name, source, .. } = &self.component;
         format!("{}:{}: component `{name}`: {message}", source.file.display(), source.line)
+    }
+}
+
+/// In the words that Dapr has for a component in its log.
+impl fmt::Display for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Component { name, component_type, version, .. } = &self.component;
+        write!(f, "{name} ({component_type}/{version})")
     }
 }
 

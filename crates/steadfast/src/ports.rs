@@ -54,6 +54,17 @@ pub(crate) fn announce(asked: Option<u16>, usual: u16, flag: &str) -> anyhow::Re
     listen(&[IpAddr::V4(Ipv4Addr::LOCALHOST)], asked, usual, flag).map(|(port, _)| port)
 }
 
+/// The same listeners, to be awaited.
+pub(crate) fn asynchronous(
+    listeners: Vec<TcpListener>,
+) -> std::io::Result<Vec<tokio::net::TcpListener>> {
+    let listeners = listeners.into_iter().map(|it| {
+        it.set_nonblocking(true)?;
+        tokio::net::TcpListener::from_std(it)
+    });
+    listeners.collect()
+}
+
 /// Listens at all these addresses, or at none if the port is taken at one of them. An address of
 /// a family that this machine does not have is passed over, if it is not the only one.
 fn bind_all(addresses: &[IpAddr], port: u16) -> anyhow::Result<Option<Vec<TcpListener>>> {

@@ -144,6 +144,9 @@ fn redis(text: &str) -> Result<StoreUrl, String> {
     Ok(StoreUrl::new("state.redis", settings))
 }
 
+/// What stands for the file of a component that has none.
+pub(crate) const FLAG: &str = "--state-store";
+
 impl StoreUrl {
     fn new(component_type: &'static str, settings: Vec<(&'static str, String)>) -> StoreUrl {
         StoreUrl { component_type, version: "v1", settings }
@@ -159,7 +162,7 @@ impl StoreUrl {
             key_prefix: KeyPrefix::default(),
             ignore_errors: false,
             init_timeout: std::time::Duration::from_secs(5),
-            source: Source { file: PathBuf::from("--state-store"), line: 1 },
+            source: Source { file: PathBuf::from(FLAG), line: 1 },
         }
     }
 

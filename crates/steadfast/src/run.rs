@@ -17,13 +17,14 @@ use crate::{
     access::{API_TOKEN, Access},
     app::{self, App},
     cli::{RunArgs, SidecarArgs},
-    components,
+    components, configuration,
     console::{Console, Mark},
     instances::Facts,
-    launch::{Launched, Places},
+    launch::{Described, Launched, Places},
     lines::Lines,
     logging,
     provision::{self, StoreUrl},
+    reload::Sources,
     serve,
     signals::Signals,
     template,
@@ -47,11 +48,11 @@ pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> 
     };
     components::check_app_id(&app_id)?;
     let (access, token) = Access::for_run(!args.no_api_token)?;
-    let components = chosen_components(&args.sidecar, &app_id, console)?;
+    let described = described(&args.sidecar, &app_id, console)?;
     let runtime = crate::runtime()?;
     // On this thread, which lives as long as the process: see `App::start`.
     let code = runtime.block_on(async {
-        let launched = Launched::prepare(&args.sidecar, &app_id, components, access)?;
+        let launched = Launched::prepare(&args.sidecar, described, access)?;
         let starting = match &launched.places {
             Places::Ports { http, grpc } => {
                 format!("Starting Steadfast with id {app_id}. HTTP Port: {http}. gRPC Port: {grpc}")
@@ -85,20 +86,46 @@ fn id_of_folder() -> String {
     if id.is_empty() { "app".to_owned() } else { id.to_owned() }
 }
 
-pub(crate) fn chosen_components(
+/// What the files say, with a state store among them in any case.
+pub(crate) fn described(
+    args: &SidecarArgs,
+    app_id: &str,
+    console: Console,
+) -> anyhow::Result<Described> {
+    let files = args.config_files();
+    let configuration = configuration::load(app_id, &files)?;
+    let components = chosen_components(args, app_id, console)?;
+    let sources = Sources { app_id: app_id.to_owned(), folders: followed(args), files };
+    Ok(Described { sources, configuration, components, obeys_hangup: false })
+}
+
+/// The folders that were named, or the usual one.
+fn folders(args: &SidecarArgs) -> Vec<PathBuf> {
+    match args.resources_path.as_slice() {
+        [] => vec![provision::default_folder()],
+        named => named.to_vec(),
+    }
+}
+
+/// The folders whose changes take effect: those whose files count at the start.
+fn followed(args: &SidecarArgs) -> Vec<PathBuf> {
+    match &args.state_store {
+        Some(url) if !url.is_server() => args.resources_path.clone(),
+        _ => folders(args),
+    }
+}
+
+fn chosen_components(
     args: &SidecarArgs,
     app_id: &str,
     console: Console,
 ) -> anyhow::Result<Vec<Component>> {
-    let default = provision::default_folder();
-    let folders = match args.resources_path.as_slice() {
-        [] => std::slice::from_ref(&default),
-        named => named,
-    };
+    let folders = &folders(args)[..];
+    // The default folder is made when it is needed; one that was named and is not there is a
+    // mistake, which `load` reports.
+    let is_new = args.resources_path.is_empty() && !folders[0].is_dir();
     if let Some(url) = &args.state_store {
         if url.is_server() {
-            // As below, a folder that was named and is not there is a mistake.
-            let is_new = args.resources_path.is_empty() && !default.is_dir();
             let there = if is_new { Vec::new() } else { components::load(app_id, folders)? };
             return kept(url, there, &folders[0], console);
         }
@@ -106,9 +133,6 @@ pub(crate) fn chosen_components(
         components.push(serve::chosen(url.component(), &components)?);
         return Ok(components);
     }
-    // The default folder is made when it is needed; one that was named and is not there is a
-    // mistake, which `load` reports.
-    let is_new = args.resources_path.is_empty() && !default.is_dir();
     let components = if is_new { Vec::new() } else { components::load(app_id, folders)? };
     if !components.is_empty() {
         return Ok(components);
@@ -160,7 +184,7 @@ struct Job {
 impl Job {
     async fn run_alone(mut self) -> anyhow::Result<ExitCode> {
         let (console, places) = (self.console, self.launched.places.clone());
-        let store = self.launched.sidecar.service.components().next().map(|it| it.name.clone());
+        let store = self.launched.sidecar.service.components().first().map(|it| it.name.clone());
         let sidecar = self.launched.sidecar.clone();
         let ready = || {
             let up = "You're up and running! Steadfast logs will appear here.";

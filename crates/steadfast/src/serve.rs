@@ -8,20 +8,47 @@ use state_config::Component;
 use tracing::{error, info, warn};
 
 use crate::{
-    FAILURE, access::Access, cli::SidecarArgs, components, launch::Launched, logging,
+    FAILURE,
+    access::Access,
+    cli::SidecarArgs,
+    components, configuration,
+    launch::{Described, Launched},
+    logging,
+    reload::Sources,
     signals::Signals,
+    wait,
 };
 
 pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitCode> {
+    if args.daprd.build_info {
+        anstream::println!(
+            "Version: {}\nTarget: {}",
+            env!("CARGO_PKG_VERSION"),
+            std::env::consts::ARCH
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.daprd.wait {
+        return crate::runtime()?.block_on(wait::main(args));
+    }
     logging::start(args, false)?;
     let app_id = args.app_id.as_deref().unwrap_or_default();
     components::check_app_id(app_id)?;
     let access = Access::from_environment()?;
+    let files = args.config_files();
+    let configuration = configuration::load(app_id, &files)?;
     let components = chosen_components(args, app_id)?;
+    let folders = args.resources_path.clone();
+    let described = Described {
+        sources: Sources { app_id: app_id.to_owned(), folders, files },
+        configuration,
+        components,
+        obeys_hangup: true,
+    };
     let runtime = crate::runtime()?;
     let code = runtime.block_on(async {
-        let mut launched = Launched::prepare(args, app_id, components, access)?;
-        let mut signals = Signals::ending()?;
+        let mut launched = Launched::prepare(args, described, access)?;
+        let mut signals = Signals::of_daprd()?;
         alone(&mut launched, &mut signals, started, || {}).await
     });
     // Nothing that still runs in the background matters: nobody was promised anything by it.
@@ -71,6 +98,14 @@ pub(crate) async fn alone(
         stop = sidecar.stopped() => stop,
         signal = signals.next() => {
             info!("Received signal '{}'; beginning shutdown", signal.name);
+            if let Some(duration) = launched.block_shutdown {
+                info!("Blocking graceful shutdown for {duration:?} or until app reports unhealthy...");
+                tokio::select! {
+                    () = tokio::time::sleep(duration) => info!("Block shutdown period expired, entering shutdown..."),
+                    () = sidecar.app_unwell() => info!("App reported unhealthy, entering shutdown..."),
+                    signal = signals.next() => return Ok(at_once(signal.name)),
+                }
+            }
             sidecar.stop(Stop::Gracefully);
             Stop::Gracefully
         }
@@ -83,10 +118,7 @@ pub(crate) async fn alone(
     }
     let finished = tokio::select! {
         finished = &mut server => finished.unwrap_or(false),
-        signal = signals.next() => {
-            error!("Received signal '{}' again; exiting immediately", signal.name);
-            return Ok(ExitCode::from(FAILURE));
-        }
+        signal = signals.next() => return Ok(at_once(signal.name)),
     };
     launched.close().await;
     if !finished {
@@ -95,4 +127,9 @@ pub(crate) async fn alone(
     }
     info!("Daprd shutdown gracefully");
     Ok(ExitCode::SUCCESS)
+}
+
+fn at_once(signal: &str) -> ExitCode {
+    error!("Received signal '{signal}' again; exiting immediately");
+    ExitCode::from(FAILURE)
 }

@@ -28,6 +28,12 @@ pub(crate) struct Received {
 }
 
 impl Signals {
+    /// As `ending`, without SIGHUP, which has another meaning for daprd.
+    pub(crate) fn of_daprd() -> std::io::Result<Signals> {
+        let ending = ENDING.iter().filter(|(name, _)| *name != "SIGHUP");
+        Signals::of(ending.map(|it| (it, true)))
+    }
+
     /// From now on, these signals do not end the process by themselves.
     pub(crate) fn ending() -> std::io::Result<Signals> {
         Signals::of(ENDING.iter().map(|it| (it, true)))

@@ -2,19 +2,22 @@
 
 use hyper::StatusCode;
 
-use crate::ApiError;
+use crate::{
+    ApiError,
+    served::{Part, Parts},
+};
 
-/// The calls of Dapr's service that are served.
-const SERVED: [&str; 9] = [
-    "GetState",
-    "GetBulkState",
-    "SaveState",
-    "DeleteState",
-    "DeleteBulkState",
-    "ExecuteStateTransaction",
-    "GetMetadata",
-    "SetMetadata",
-    "Shutdown",
+/// The calls of Dapr's service that are served, and the part of the API that they belong to.
+const SERVED: [(&str, Part); 9] = [
+    ("GetState", Part::State),
+    ("GetBulkState", Part::State),
+    ("SaveState", Part::State),
+    ("DeleteState", Part::State),
+    ("DeleteBulkState", Part::State),
+    ("ExecuteStateTransaction", Part::State),
+    ("GetMetadata", Part::Metadata),
+    ("SetMetadata", Part::Metadata),
+    ("Shutdown", Part::Shutdown),
 ];
 
 /// The other calls of Dapr's service, by how their names begin or end, and the building block that they belong to. The
@@ -47,9 +50,9 @@ enum Fit {
 }
 
 /// Why this call of Dapr's service is not served; `None` if it is.
-pub(super) fn call(name: &str) -> Option<ApiError> {
-    if SERVED.contains(&name) {
-        return None;
+pub(super) fn call(name: &str, parts: Parts) -> Option<ApiError> {
+    if let Some((_, part)) = SERVED.iter().find(|(it, _)| *it == name) {
+        return (!parts.have(*part)).then(|| not_allowed(name));
     }
     let fits = |it: &&(Fit, &str)| match it.0 {
         Fit::Start(start) => name.starts_with(start),
@@ -61,6 +64,13 @@ pub(super) fn call(name: &str) -> Option<ApiError> {
     })
 }
 
+/// In Dapr's words.
+fn not_allowed(name: &str) -> ApiError {
+    let message = "requested endpoint is not available";
+    ApiError::new(StatusCode::NOT_FOUND, "ERR_NOT_IMPLEMENTED", message)
+        .hint(format!("{name} is not among what `spec.api` of the configuration allows"))
+}
+
 /// The refusal of a path that is no call of a service here.
 pub(super) fn service(path: &str) -> ApiError {
     unimplemented(&format!("there is no service for {path}"))
@@ -68,7 +78,6 @@ pub(super) fn service(path: &str) -> ApiError {
 
 fn unimplemented(what: &str) -> ApiError {
     let message = format!("{what}: this sidecar serves state alone");
-    // Over gRPC, `NOT_FOUND` is for data; what is not there to be called is `UNIMPLEMENTED`.
     ApiError::new(StatusCode::NOT_FOUND, "ERR_NOT_IMPLEMENTED", message)
         .hint("run Dapr beside it for other building blocks, on other ports")
 }
@@ -92,10 +101,13 @@ mod tests {
             ("QueryStateAlpha1", "query API"),
             ("Nonsense", "no call Nonsense"),
         ] {
-            let refusal = call(name).expect("it is not served");
+            let refusal = call(name, Parts::default()).expect("it is not served");
             assert_eq!(refusal.grpc, tonic::Code::Unimplemented);
             assert!(refusal.message.contains(block), "{}", refusal.message);
         }
-        assert!(SERVED.iter().all(|it| call(it).is_none()));
+        assert!(SERVED.iter().all(|(it, _)| call(it, Parts::default()).is_none()));
+        let parts = Parts { state: false, ..Parts::default() };
+        let refused = SERVED.iter().filter(|(it, _)| call(it, parts).is_some()).count();
+        assert_eq!(refused, 6);
     }
 }

@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 
 use super::body::decode;
-use crate::ApiError;
+use crate::{ApiError, served::Part};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route {
@@ -58,9 +58,30 @@ impl Route {
         })
     }
 
+    /// The part of the API that it belongs to; `None` for health, which is for everybody.
+    pub(super) fn part(&self) -> Option<Part> {
+        match self {
+            Route::Save { .. }
+            | Route::Get { .. }
+            | Route::Delete { .. }
+            | Route::GetMany { .. }
+            | Route::Transact { .. } => Some(Part::State),
+            Route::GetMetadata | Route::SetMetadata { .. } => Some(Part::Metadata),
+            Route::Shutdown => Some(Part::Shutdown),
+            Route::Health | Route::OutboundHealth => None,
+        }
+    }
+
+    /// Whether anybody may ask for it, who can reach the port for probes.
+    ///
+    /// Differs from Dapr: where anybody may add to the metadata on that port.
+    pub(super) fn is_public(&self) -> bool {
+        self.is_health() || matches!(self, Route::GetMetadata)
+    }
+
     /// Whether this is about health alone.
     pub(super) fn is_health(&self) -> bool {
-        matches!(self, Route::Health | Route::OutboundHealth)
+        self.part().is_none()
     }
 }
 
@@ -90,10 +111,27 @@ fn untidy(path: &str) -> ApiError {
         .hint("percent-encode the key: / as %2F, . as %2E")
 }
 
+/// The refusal of a route on the port for probes.
+pub(super) fn not_public(method: &Method, path: &str) -> ApiError {
+    let message = format!("{method} {path} is not served on this port");
+    ApiError::new(StatusCode::NOT_FOUND, "ERR_NOT_PUBLIC", message)
+        .hint("this port is for health and metadata: the API is on --dapr-http-port")
+}
+
+/// The refusal of a route that the configuration takes away.
+pub(super) fn not_served(method: &Method, path: &str) -> ApiError {
+    nowhere()
+        .hint(format!("{method} {path} is not among what `spec.api` of the configuration allows"))
+}
+
 /// In Dapr everything unknown is a call of another application, and so is this answer.
-fn unknown(method: &Method, path: &str) -> ApiError {
+fn nowhere() -> ApiError {
     let message = "failed getting app id either from the URL path or the header dapr-app-id";
-    ApiError::new(StatusCode::NOT_FOUND, "ERR_DIRECT_INVOKE", message).hint(format!(
+    ApiError::new(StatusCode::NOT_FOUND, "ERR_DIRECT_INVOKE", message)
+}
+
+fn unknown(method: &Method, path: &str) -> ApiError {
+    nowhere().hint(format!(
         "{method} {path} is not part of the state API: save with POST /v1.0/state/STORE, read and \
          delete with GET and DELETE /v1.0/state/STORE/KEY, see docs/reference/http-api.md"
     ))

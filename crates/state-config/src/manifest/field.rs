@@ -48,7 +48,7 @@ pub(super) fn check(document: &Node, report: &mut Report) {
 
 /// Reports fields that are not among those `known`: as a problem where it is clear what was
 /// meant, otherwise as a warning.
-pub(super) fn check_names(
+pub(crate) fn check_names(
     mapping: &Node,
     place: &str,
     known: &[&'static str],
@@ -85,7 +85,7 @@ fn check_spelling(mapping: &Node, place: &str, known: &[&'static str], report: &
 }
 
 /// The text of a field that should be one word or number. `None` if it is absent, or reported.
-pub(super) fn text(mapping: &Node, name: &str, path: &str, report: &mut Report) -> Option<String> {
+pub(crate) fn text(mapping: &Node, name: &str, path: &str, report: &mut Report) -> Option<String> {
     let node = mapping.get(name)?;
     let text = node.scalar();
     if text.is_none() {
@@ -97,7 +97,7 @@ pub(super) fn text(mapping: &Node, name: &str, path: &str, report: &mut Report) 
 
 /// Reports keys given twice, at any depth. `fold` is whether upper and lower case are the same,
 /// as they are everywhere but inside of values.
-fn check_duplicates(node: &Node, fold: bool, report: &mut Report) {
+pub(crate) fn check_duplicates(node: &Node, fold: bool, report: &mut Report) {
     if let Content::List(items) = &node.content {
         items.iter().for_each(|it| check_duplicates(it, fold, report));
     }

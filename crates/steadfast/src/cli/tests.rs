@@ -27,13 +27,26 @@ fn the_flags_that_the_stock_tools_pass_are_accepted() {
         --dapr-graceful-shutdown-seconds -1";
     let args = serve(&flags.split_whitespace().collect::<Vec<_>>()).unwrap();
     assert_eq!(args.resources_path.len(), 3);
-    assert_eq!(args.max_body_size.0, 2 << 20);
+    assert_eq!(args.body_bytes_max(), 2 << 20);
     assert_eq!(args.grace(), Duration::from_secs(5));
     assert!(args.log_as_json && args.app_port.unwrap().0.is_none());
     let given: Vec<_> = args.accepted.given().iter().map(|it| (it.name, it.missed)).collect();
     assert!(given.contains(&("placement-host-address", false)), "{given:?}");
-    assert!(given.contains(&("config", true)), "its effect will be missed");
+    assert!(given.contains(&("enable-api-logging", true)), "its effect will be missed");
+    assert_eq!(args.config_files().len(), 1);
     assert!(!given.iter().any(|(name, _)| *name == "enable-mtls"), "it says that it is off");
+}
+
+#[test]
+fn older_names_of_sizes_count_where_the_newer_ones_are_not_given() {
+    let older = ["--dapr-http-max-request-size", "8", "--dapr-http-read-buffer-size", "32"];
+    let args = serve(&older).unwrap();
+    assert_eq!((args.body_bytes_max(), args.head_bytes_max()), (8 << 20, 32 << 10));
+    let both = [&older[..], &["--max-body-size", "1Mi", "--read-buffer-size", "1"]].concat();
+    let args = serve(&both).unwrap();
+    assert_eq!((args.body_bytes_max(), args.head_bytes_max()), (1 << 20, 4 << 10));
+    let args = serve(&["--dapr-http-max-request-size", "-1"]).unwrap();
+    assert_eq!((args.body_bytes_max(), args.head_bytes_max()), (4 << 20, 16 << 10));
 }
 
 #[test]

@@ -64,9 +64,9 @@ async fn host(
     )?;
     let app_lines = Lines::of_app(app_id).to(order.app_log.console, opened(&order.app_log)?);
     let (access, token) = Access::for_run(!args.no_api_token)?;
-    let components = run::chosen_components(&args.sidecar, app_id, Console { json })?;
+    let described = run::described(&args.sidecar, app_id, Console { json })?;
     let signals = Signals::ending()?;
-    let mut launched = Launched::prepare(&args.sidecar, app_id, components, access)?;
+    let mut launched = Launched::prepare(&args.sidecar, described, access)?;
     let server = tokio::spawn(launched.serve()?);
     let mut ending = Ending { listener, signals, is_alone: false, was_asked: false };
     // Stores may take a while to be opened, or to be given up for now.

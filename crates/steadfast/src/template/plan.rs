@@ -168,7 +168,9 @@ impl Draft<'_> {
 
     /// Two processes cannot have one port; found out before one of them is there.
     fn look_at_ports(&mut self, app: &Settings, app_id: &str) {
-        for name in ["appPort", "daprHTTPPort", "daprGRPCPort", "metricsPort"] {
+        for name in
+            ["appPort", "daprHTTPPort", "daprGRPCPort", "daprInternalGRPCPort", "metricsPort"]
+        {
             let Some(setting) = app.get(name) else { continue };
             let port = setting.text().and_then(|it| it.parse::<u16>().ok()).filter(|it| *it != 0);
             let Some(port) = port else { continue };

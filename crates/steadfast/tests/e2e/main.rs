@@ -4,6 +4,7 @@
 
 mod access;
 mod crash;
+mod daprd;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod install;
@@ -14,6 +15,7 @@ mod mysql;
 mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
+mod reload;
 mod run;
 mod serve;
 mod support;

@@ -89,13 +89,17 @@ impl Steadfast {
         }
     }
 
+    /// Whether a line with `text` has come before the one that was waited for last.
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        self.seen.iter().any(|it| it.contains(text))
+    }
+
     /// The port of the HTTP API, as the log says it.
     pub(crate) fn port(&mut self) -> u16 {
         let line = self.line_with("HTTP server is running on port ");
         line.rsplit(' ').next().unwrap().trim().parse().unwrap()
     }
 
-    /// Sends a signal to this process alone.
     /// The port of its gRPC API, which it has told by the time it has told that of HTTP.
     pub(crate) fn grpc_port(&self) -> u16 {
         let told =
@@ -103,6 +107,7 @@ impl Steadfast {
         told.unwrap().trim().parse().unwrap()
     }
 
+    /// Sends a signal to this process alone.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
@@ -132,6 +137,10 @@ impl Steadfast {
 
 impl Drop for Steadfast {
     fn drop(&mut self) {
+        if thread::panicking() {
+            self.seen.extend(self.lines.try_iter());
+            eprintln!("the process said:\n{}", self.seen.join("\n"));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
