@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ QUICKSTARTS = ROOT / "examples" / "quickstarts"
 BUILT = ROOT / "target" / "quickstarts"
 
 ORDERS = 3
+
+# Where tools keep what they have built or downloaded, for those that look below HOME.
+CACHES = {"GOCACHE": ".cache/go-build", "GOPATH": "go", "npm_config_cache": ".npm"}
 
 # Far more than one takes, with a compiler started by it.
 RUN_SECONDS = 180
@@ -59,6 +63,9 @@ def main():
         command = it.build(folder)
         for store in arguments.store or ["sqlite"]:
             run(it, folder, command, store, steadfast)
+        run_template(it, folder, steadfast)
+    if not arguments.language:
+        run_multi_app(steadfast)
     print(f"The quick starts work ({time.monotonic() - started:.0f} s).")
 
 
@@ -135,6 +142,75 @@ def run(quickstart, folder, command, store, steadfast):
             if left:
                 sys.exit(f"FAIL {quickstart.name}: {left} orders are left")
     print(f"PASS {quickstart.name} on {store} ({time.monotonic() - start:.1f} s)", flush=True)
+
+
+def run_template(quickstart, folder, steadfast):
+    """The same by its dapr.yaml, which is ended with `stop` when the application has done its work."""
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="steadfast-quickstart-") as temporary:
+        place = Path(temporary) / quickstart.name
+        place.mkdir(parents=True)
+        shutil.copy(QUICKSTARTS / quickstart.name / "dapr.yaml", place)
+        (place / "order-processor").symlink_to(folder)
+        with resources("sqlite", Path(temporary)):
+            # A Python with the packages of the quick start, if it has been made for it.
+            path = f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}"
+            said = run_until(steadfast, place, ["Exited App successfully: order-processor"], {"PATH": path})
+        expected = [it % ORDERS if "%d" in it else it for it in quickstart.prints]
+        missing = [it for it in expected if not any(line.endswith(f"== {it}") for line in said)]
+        if missing:
+            sys.exit(f"FAIL {quickstart.name} by its dapr.yaml, not printed: {missing}\n" + "\n".join(said))
+    print(f"PASS {quickstart.name} by its dapr.yaml ({time.monotonic() - start:.1f} s)", flush=True)
+
+
+def run_multi_app(steadfast):
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="steadfast-multi-app-") as temporary:
+        place = Path(temporary) / "multi-app"
+        shutil.copytree(ROOT / "examples" / "multi-app", place, ignore=shutil.ignore_patterns(".dapr", "shop.db*"))
+        until = ["Exited App successfully: orders", "Exited App successfully: packing"]
+        said = run_until(steadfast, place, until, {})
+        for expected in ["== APP - orders == Saved order 5", "== APP - packing == Packed order 5"]:
+            if expected not in said:
+                sys.exit(f"FAIL multi-app: not printed: {expected}\n" + "\n".join(said))
+        with contextlib.closing(sqlite3.connect(place / "shop.db")) as database:
+            keys = [key for (key,) in database.execute("SELECT key FROM state ORDER BY key")]
+        if keys != [f"statestore||order-{number}" for number in range(1, 6)]:
+            sys.exit(f"FAIL multi-app: the store has {keys}")
+    print(f"PASS multi-app ({time.monotonic() - start:.1f} s)", flush=True)
+
+
+def run_until(steadfast, folder, lines, variables):
+    """Runs the dapr.yaml of a folder until all of these lines were printed; gives everything that was."""
+    environment = {**os.environ, "PAUSE_SECONDS": "0.01", "ORDERS": str(ORDERS), **variables, "HOME": str(folder)}
+    environment |= {it: os.environ.get(it, str(Path.home() / path)) for it, path in CACHES.items()}
+    process = subprocess.Popen(
+        [steadfast, "run", "-f", "."],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    # Ends the process, and so the loop below, if nothing else does.
+    watch = threading.Timer(RUN_SECONDS, process.kill)
+    watch.start()
+    said, left = [], list(lines)
+    try:
+        for line in process.stdout:
+            said.append(line.rstrip())
+            if not left:
+                continue
+            left = [it for it in left if it not in line]
+            if not left:
+                subprocess.run([steadfast, "stop", "-f", "."], cwd=folder, env=environment, check=True, capture_output=True)
+        code = process.wait(RUN_SECONDS)
+    finally:
+        watch.cancel()
+        process.kill()
+    if left or code != 0:
+        sys.exit(f"FAIL: `run -f .` ended with {code}, not printed: {left}\n" + "\n".join(said))
+    return said
 
 
 @contextlib.contextmanager

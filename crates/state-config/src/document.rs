@@ -55,10 +55,21 @@ fn is_divider(line: &str) -> bool {
 impl Document<'_> {
     /// Returns what the document says, or `None` if it is empty.
     pub(crate) fn parse(&self) -> Result<Option<Node>, Fault> {
+        self.parse_with(options())
+    }
+
+    /// As [`parse`](Document::parse), but `yes`, `no`, `on`, `off`, `y` and `n` are text.
+    pub(crate) fn parse_strictly(&self) -> Result<Option<Node>, Fault> {
+        let mut options = options();
+        options.strict_booleans = true;
+        self.parse_with(options)
+    }
+
+    fn parse_with(&self, options: Options) -> Result<Option<Node>, Fault> {
         if self.is_empty() {
             return Ok(None);
         }
-        match serde_saphyr::from_str_with_options::<Node>(self.text, options()) {
+        match serde_saphyr::from_str_with_options::<Node>(self.text, options) {
             Ok(mut node) => {
                 let lines: Vec<_> = self.text.lines().collect();
                 node.find_rewritten(&lines);

@@ -13,12 +13,14 @@ pub(crate) struct Unreadable {
 
 /// Returns the text of a file.
 pub(crate) fn read(path: &Path) -> Result<String, Unreadable> {
-    let unreadable = |message: String, hint| Unreadable { message, hint };
-    let file =
-        File::open(path).map_err(|e| unreadable(format!("the file cannot be opened: {e}"), ""))?;
+    text(File::open(path).map_err(|e| unreadable(format!("the file cannot be opened: {e}"), ""))?)
+}
+
+/// As [`read`], from what is open already.
+pub(crate) fn text(from: impl Read) -> Result<String, Unreadable> {
     let mut bytes = Vec::new();
     // One more than allowed, rather than asking for the length: a pipe has none.
-    file.take(FILE_LEN_MAX + 1)
+    from.take(FILE_LEN_MAX + 1)
         .read_to_end(&mut bytes)
         .map_err(|e| unreadable(format!("the file cannot be read: {e}"), ""))?;
     if bytes.len() as u64 > FILE_LEN_MAX {
@@ -41,4 +43,8 @@ pub(crate) fn read(path: &Path) -> Result<String, Unreadable> {
 
 fn line_at(bytes: &[u8], at: usize) -> usize {
     bytes[..at].iter().filter(|it| **it == b'\n').count() + 1
+}
+
+fn unreadable(message: String, hint: &'static str) -> Unreadable {
+    Unreadable { message, hint }
 }

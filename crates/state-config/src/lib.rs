@@ -22,6 +22,7 @@ mod problem;
 mod properties;
 mod secrets;
 mod spelling;
+mod template;
 
 pub use component::{Component, Source};
 pub use configuration::Configuration;
@@ -34,3 +35,4 @@ pub use manifest::{SkipReason, Skipped};
 pub use problem::Problem;
 pub use properties::{Properties, PropertyError, UnknownProperty};
 pub use secrets::{Kubernetes, Secret, SecretRefusal, SecretSource};
+pub use template::{Setting, Settings, Template, Use, Value, template_file};

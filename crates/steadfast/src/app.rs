@@ -14,7 +14,7 @@ use rustix::process::{
 };
 use tokio::{process::Child, task::JoinSet, time::Instant};
 
-use crate::{cli::LaunchArgs, console, hardening};
+use crate::{cli::LaunchArgs, hardening, lines::Lines};
 
 /// What shells exit with if a command is not there, or is not a program. Source: POSIX.1-2017,
 /// Shell Command Language, 2.8.2.
@@ -34,14 +34,15 @@ pub(crate) struct App {
 
 impl App {
     /// Starts the application in a process group of its own. Its environment is ours and
-    /// `variables`.
+    /// `variables`, of which the last of one name counts.
     ///
     /// Must be called on the thread that lives as long as the process: the system ends the
     /// application when the thread that started it ends.
     pub(crate) fn start(
-        app_id: &str,
         command: &[String],
-        variables: &[(&str, String)],
+        variables: &[(String, String)],
+        input: Stdio,
+        lines: &Lines,
     ) -> anyhow::Result<App> {
         let own = env::current_exe().context("cannot find the program that is running")?;
         let mut launcher = tokio::process::Command::new(own);
@@ -51,7 +52,7 @@ impl App {
             .arg("--")
             .args(command)
             .envs(variables.iter().map(|(name, value)| (name, value)))
-            .stdin(stdin())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -61,12 +62,10 @@ impl App {
         let group = group.context("the application ended before it began")?;
         let mut printing = JoinSet::new();
         if let Some(out) = child.stdout.take() {
-            let app_id = app_id.to_owned();
-            printing.spawn(async move { console::copy_lines(&app_id, out, false).await });
+            printing.spawn(lines.clone().copy(out, false));
         }
         if let Some(out) = child.stderr.take() {
-            let app_id = app_id.to_owned();
-            printing.spawn(async move { console::copy_lines(&app_id, out, true).await });
+            printing.spawn(lines.clone().copy(out, true));
         }
         Ok(App { child, group, printing })
     }
@@ -103,9 +102,10 @@ impl App {
     }
 }
 
-/// A terminal cannot be shared with a process group in the background: reading from it would stop
+/// Our own input, for an application that is alone with us. A terminal cannot be shared with a process
+/// group in the background: reading from it would stop
 /// the application.
-fn stdin() -> Stdio {
+pub(crate) fn own_input() -> Stdio {
     if io::IsTerminal::is_terminal(&io::stdin()) { Stdio::null() } else { Stdio::inherit() }
 }
 

@@ -22,8 +22,12 @@ pub(crate) use daprd::{DaprdArgs, Mode};
 
 use crate::{
     accepted::Accepted,
+    init::{InitArgs, UninstallArgs},
+    instances::{ListArgs as InstancesArgs, LogsArgs, StopArgs},
+    manual::{CompletionArgs, ManArgs},
     provision::{StoreUrl, StoreUrlParser},
     rekey::RekeyArgs,
+    template::RunFile,
 };
 
 mod state;
@@ -45,6 +49,7 @@ pub(crate) use tools::{
     after_help = "\
 Examples:
   steadfast run -- python3 app.py          an application and its sidecar, on the default store
+  steadfast run -f .                       the applications of ./dapr.yaml, each with a sidecar
   steadfast run --state-store memory       a sidecar alone, nothing kept on disk
   steadfast serve --app-id cart --resources-path ./components
 
@@ -99,6 +104,20 @@ Examples:
     Doctor(DoctorArgs),
     /// Encrypt the stored values of an application anew, with its store's primary key
     Rekey(RekeyArgs),
+    /// Show the sidecars of this user that run
+    List(InstancesArgs),
+    /// End applications with their sidecars, gracefully
+    Stop(StopArgs),
+    /// Show what an application, or its sidecar, has written to its log file
+    Logs(LogsArgs),
+    /// Write a component file for a state store into ~/.dapr; nothing has to be installed
+    Init(InitArgs),
+    /// Undo what `init` has made
+    Uninstall(UninstallArgs),
+    /// Print what completes this program's commands in a shell
+    Completion(CompletionArgs),
+    /// Print the manual page, or write all of them into a folder
+    Man(ManArgs),
     /// Become the application; used by `run`
     #[command(hide = true)]
     LaunchApp(LaunchArgs),
@@ -106,6 +125,9 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
+    /// Before all others: reading them takes them away, and this says which there were.
+    #[command(flatten)]
+    pub(crate) run_file: RunFile,
     #[command(flatten)]
     pub(crate) sidecar: SidecarArgs,
     /// Make no API token for this run. One that DAPR_API_TOKEN has is used in any case
@@ -406,7 +428,9 @@ impl Cli {
     /// The same arguments; those of `daprd`, which has no commands, with the command that it stands for.
     fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
         let name = arguments.first().map(Path::new).and_then(Path::file_stem);
-        if name.is_some_and(|it| it == "daprd") {
+        // Dapr's CLI asks its daprd for the version.
+        let is_version = arguments.get(1).is_some_and(|it| it == "--version");
+        if name.is_some_and(|it| it == "daprd") && !is_version {
             arguments.insert(1, "serve".into());
         }
         arguments

@@ -21,6 +21,7 @@ use crate::{
     cli::{Address, Mode, Port, SidecarArgs},
     components::Components,
     configuration,
+    instances::{Facts, Instance, Registered},
     other_ports::OtherPorts,
     ports,
     reload::{RECONCILE_INTERVAL, Reloader, Sources},
@@ -42,6 +43,8 @@ pub(crate) struct Launched {
     pub(crate) sidecar: Arc<Sidecar>,
     pub(crate) places: Places,
     pub(crate) metrics_port: u16,
+    /// By which other commands find this sidecar.
+    pub(crate) registered: Registered,
     front: Arc<Front>,
     other_ports: OtherPorts,
     listening: Listening,
@@ -149,10 +152,12 @@ impl Launched {
             }
         }
         let grace = args.grace();
+        let registered = Registered::new(instance(args, &sidecar.identity.app_id, &places));
         Ok(Launched {
             sidecar,
             places,
             metrics_port,
+            registered,
             front,
             other_ports,
             listening,
@@ -317,6 +322,31 @@ fn is_set(name: &str) -> bool {
 /// The port that was asked for, if one was.
 fn port(flag: Option<Port>) -> Option<u16> {
     flag.and_then(|it| it.0)
+}
+
+/// What others can know from the beginning.
+fn instance(args: &SidecarArgs, app_id: &str, places: &Places) -> Instance {
+    let instance = Instance {
+        app_id: app_id.to_owned(),
+        app_port: port(args.app_port).filter(|it| *it != 0),
+        max_request_body_size: args.body_bytes_max() as u64,
+        http_read_buffer_size: args.head_bytes_max() as u64,
+        facts: Facts {
+            daprd_log_path: args.log_file.as_deref().and_then(|it| std::path::absolute(it).ok()),
+            ..Facts::default()
+        },
+        ..Instance::default()
+    };
+    match places {
+        Places::Ports { http, grpc, .. } => {
+            Instance { http_port: Some(*http), grpc_port: Some(*grpc), ..instance }
+        }
+        Places::Sockets { http, grpc } => Instance {
+            http_socket: Some(http.clone()),
+            grpc_socket: Some(grpc.clone()),
+            ..instance
+        },
+    }
 }
 
 fn identity(args: &SidecarArgs, app_id: &str) -> anyhow::Result<Identity> {

@@ -13,26 +13,40 @@ use tracing_subscriber::{FmtSubscriber, fmt::MakeWriter};
 use crate::{
     cli::{LogLevel, SidecarArgs},
     console::PrefixedStdout,
+    lines::Lines,
 };
 
 /// Starts the log. Under `run` each record says that it is the sidecar's.
 pub(crate) fn start(args: &SidecarArgs, under_run: bool) -> anyhow::Result<()> {
-    let level = match args.log_level {
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Error | LogLevel::Fatal => LevelFilter::ERROR,
-    };
+    let level = level(args);
     if let Some(path) = &args.log_file {
         let file = OpenOptions::new().create(true).append(true).open(path);
         let file = file.with_context(|| format!("cannot open the log file {}", path.display()))?;
         return install(level, args.log_as_json, false, Mutex::new(file));
     }
-    let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colours = has_colours();
     if under_run && !args.log_as_json {
         return install(level, false, colours, || PrefixedStdout);
     }
     install(level, args.log_as_json, colours, io::stdout)
+}
+
+/// Starts the log of one sidecar among several.
+pub(crate) fn start_to(args: &SidecarArgs, lines: Lines, on_console: bool) -> anyhow::Result<()> {
+    install(level(args), args.log_as_json, on_console && has_colours(), Mutex::new(lines))
+}
+
+fn level(args: &SidecarArgs) -> LevelFilter {
+    match args.log_level {
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Error | LogLevel::Fatal => LevelFilter::ERROR,
+    }
+}
+
+fn has_colours() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// Starts the log of a command that prints results: on standard error, and errors alone, because the command says
@@ -40,6 +54,8 @@ pub(crate) fn start(args: &SidecarArgs, under_run: bool) -> anyhow::Result<()> {
 pub(crate) fn start_quietly() -> anyhow::Result<()> {
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     install(LevelFilter::ERROR, false, colours, io::stderr)
+}
+
 /// Starts the log of a command that is no sidecar: warnings and errors, on standard error.
 pub(crate) fn start_for_command() -> anyhow::Result<()> {
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

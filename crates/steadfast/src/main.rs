@@ -2,7 +2,7 @@
 //!
 //! `main` parses, dispatches and chooses the exit code. `launch` turns flags and `components` into
 //! a sidecar that listens, `stores` and `opening` open its stores, and `reload` follows its files; `serve` runs it alone, `run` beside an
-//! application. `verify` finds out what a store is worth. `state_command`, `explain`, `component_list`
+//! application, `template` beside each of several. `instances` finds what runs. `verify` finds out what a store is worth. `state_command`, `explain`, `component_list`
 //! and `doctor` work on component files and stores without a sidecar, and `rekey` encrypts anew what one holds; `scope` finds
 //! their component.
 
@@ -20,18 +20,22 @@ mod components;
 mod configuration;
 mod console;
 mod doctor;
+mod encryption;
 mod explain;
 mod hardening;
+mod init;
+mod instances;
 mod kubernetes;
-mod encryption;
 mod launch;
+mod lines;
 mod logging;
+mod manual;
 mod opening;
 mod other_ports;
 mod ports;
 mod provision;
-mod reload;
 mod rekey;
+mod reload;
 mod run;
 mod scope;
 mod serve;
@@ -39,6 +43,7 @@ mod signals;
 mod sockets;
 mod state_command;
 mod stores;
+mod template;
 mod tls;
 mod verify;
 mod wait;
@@ -51,6 +56,13 @@ fn main() -> ExitCode {
     let result = match Cli::from_process().command {
         Command::Run(args) => run::main(args, started),
         Command::Serve(args) => serve::main(&args, started),
+        Command::List(args) => instances::list(&args),
+        Command::Stop(args) => instances::stop(&args),
+        Command::Logs(args) => instances::logs(&args),
+        Command::Init(args) => init::init(&args),
+        Command::Uninstall(args) => init::uninstall(&args),
+        Command::Completion(args) => manual::completion(&args),
+        Command::Man(args) => manual::pages(&args),
         Command::Verify(args) => Ok(verify::main(&args)),
         Command::State(args) => Ok(state_command::main(&args.command)),
         Command::Explain(args) => explain::main(&args),

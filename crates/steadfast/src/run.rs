@@ -20,18 +20,27 @@ use crate::{
     configuration,
     console::{Console, Mark},
     hardening,
+    instances::Facts,
     launch::{Described, Launched, Places},
+    lines::Lines,
     logging,
     provision::{self, StoreUrl},
     reload::Sources,
     serve,
     signals::Signals,
+    template,
 };
 
 /// How long an application may take to end after it was asked to. Source: Dapr's CLI.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> {
+    if args.run_file.hosted {
+        return template::hosted(args, started);
+    }
+    if let Some(file) = &args.run_file.path {
+        return template::main(file, &args.run_file, args.sidecar.log_as_json);
+    }
     logging::start(&args.sidecar, true)?;
     hardening::apply();
     let console = Console { json: args.sidecar.log_as_json };
@@ -41,14 +50,7 @@ pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> 
     };
     components::check_app_id(&app_id)?;
     let (access, token) = Access::for_run(!args.no_api_token)?;
-    let files = args.sidecar.config_files();
-    let context = components::context(&app_id, !args.sidecar.disable_builtin_k8s_secret_store)?;
-    let configuration = configuration::load(&context, &files)?;
-    let configured = components::configured(&context, &configuration);
-    let components = chosen_components(&args.sidecar, &configured, console)?;
-    let folders = followed(&args.sidecar);
-    let sources = Sources { context, folders, files };
-    let described = Described { sources, configuration, components, obeys_hangup: false };
+    let described = described(&args.sidecar, &app_id, console)?;
     let runtime = crate::runtime()?;
     // On this thread, which lives as long as the process: see `App::start`.
     let code = runtime.block_on(async {
@@ -64,7 +66,8 @@ pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> 
             ),
         };
         console.say(Mark::Info, &starting);
-        let job = |signals| Job { launched, console, started, signals, token };
+        let log_file = args.sidecar.log_file.clone();
+        let job = |signals| Job { launched, console, started, signals, token, log_file };
         match args.command.as_slice() {
             [] => job(Signals::ending()?).run_alone().await,
             command => job(Signals::all()?).run_beside(&app_id, command).await,
@@ -83,6 +86,21 @@ pub(crate) fn id_of_folder() -> String {
     let id: String = name.to_string_lossy().chars().map(plain).take(63).collect();
     let id = id.trim_matches('-');
     if id.is_empty() { "app".to_owned() } else { id.to_owned() }
+}
+
+/// What the files say, with a state store among them in any case.
+pub(crate) fn described(
+    args: &SidecarArgs,
+    app_id: &str,
+    console: Console,
+) -> anyhow::Result<Described> {
+    let files = args.config_files();
+    let context = components::context(app_id, !args.disable_builtin_k8s_secret_store)?;
+    let configuration = configuration::load(&context, &files)?;
+    let configured = components::configured(&context, &configuration);
+    let components = chosen_components(args, &configured, console)?;
+    let sources = Sources { context, folders: followed(args), files };
+    Ok(Described { sources, configuration, components, obeys_hangup: false })
 }
 
 /// The folders that were named, or the usual one.
@@ -166,6 +184,7 @@ struct Job {
     signals: Signals,
     /// The API token that was made for this run.
     token: Option<String>,
+    log_file: Option<PathBuf>,
 }
 
 impl Job {
@@ -180,6 +199,7 @@ impl Job {
                 anstream::println!("{}", curl_lines(&places, &store));
             }
         };
+        self.tell(None, &[]);
         let code = serve::alone(&mut self.launched, &mut self.signals, self.started, ready).await?;
         console.say(Mark::Success, "Exited Steadfast successfully");
         Ok(code)
@@ -189,8 +209,10 @@ impl Job {
         let server = tokio::spawn(self.launched.serve()?);
         self.launched.open().await?;
         serve::say_initialized(self.started);
-        let mut app = App::start(app_id, command, &self.variables(app_id))?;
-        self.describe(&app, command);
+        let variables = variables(&self.launched, app_id, self.token.take());
+        let lines = Lines::of_app(app_id);
+        let mut app = App::start(command, &variables, app::own_input(), &lines)?;
+        self.tell(Some(&app), command);
         let up = "You're up and running! Both Steadfast and your app logs will appear here.";
         say_whether_up(self.console, &self.launched.sidecar, up);
         let status = self.wait(&mut app).await?;
@@ -267,54 +289,56 @@ impl Job {
         finished
     }
 
-    /// What SDKs look for, and a little help. Source: Dapr's CLI.
-    fn variables(&self, app_id: &str) -> Vec<(&'static str, String)> {
-        let app = &self.launched.sidecar.identity.app;
-        let mut variables = vec![
-            ("APP_ID", app_id.to_owned()),
-            ("APP_PROTOCOL", app.protocol.clone()),
-            ("APP_CHANNEL_ADDRESS", app.address.clone()),
-            ("DAPR_METRICS_PORT", self.launched.metrics_port.to_string()),
-        ];
-        match &self.launched.places {
-            Places::Ports { http, grpc, tls } => {
-                variables.push(("DAPR_HTTP_PORT", http.to_string()));
-                variables.push(("DAPR_GRPC_PORT", grpc.to_string()));
-                if *tls {
-                    // By the ports alone, SDKs would speak without TLS.
-                    variables.push(("DAPR_HTTP_ENDPOINT", format!("https://localhost:{http}")));
-                    variables.push(("DAPR_GRPC_ENDPOINT", format!("https://localhost:{grpc}")));
-                }
-            }
-            // The address as gRPC writes it. For HTTP there is no such form.
-            Places::Sockets { grpc, .. } => {
-                variables.push(("DAPR_GRPC_ENDPOINT", format!("unix://{}", grpc.display())));
-            }
-        }
-        variables.extend(self.token.clone().map(|it| (API_TOKEN, it)));
-        if let Some(port) = app.port {
-            variables.push(("APP_PORT", port.to_string()));
-        }
-        if env::var_os("PYTHONUNBUFFERED").is_none() {
-            // Python holds back what it prints when it does not print to a terminal.
-            variables.push(("PYTHONUNBUFFERED", "1".to_owned()));
-        }
-        variables
-    }
-
     /// Tells tools which processes belong together. Source: Dapr's CLI.
-    fn describe(&self, app: &App, command: &[String]) {
-        let facts = [
-            ("cliPID", std::process::id().to_string()),
-            ("appPID", app.pid().to_string()),
-            ("appCommand", command.join(" ")),
-        ];
-        for (name, value) in facts {
-            if let Err(e) = self.launched.sidecar.set_metadata(name, value) {
-                tracing::debug!(name, error = e.message, "cannot be shown in the metadata");
+    fn tell(&mut self, app: Option<&App>, command: &[String]) {
+        let facts = Facts {
+            command: command.join(" "),
+            cli_pid: Some(std::process::id().cast_signed()),
+            app_pid: app.map(App::pid),
+            daprd_log_path: self.log_file.as_deref().and_then(|it| std::path::absolute(it).ok()),
+            ..Facts::default()
+        };
+        self.launched.registered.tell(facts, &self.launched.sidecar);
+    }
+}
+
+/// What SDKs look for, and a little help. Source: Dapr's CLI.
+pub(crate) fn variables(
+    launched: &Launched,
+    app_id: &str,
+    token: Option<String>,
+) -> Vec<(String, String)> {
+    let app = &launched.sidecar.identity.app;
+    let mut variables = vec![
+        ("APP_ID", app_id.to_owned()),
+        ("APP_PROTOCOL", app.protocol.clone()),
+        ("APP_CHANNEL_ADDRESS", app.address.clone()),
+        ("DAPR_METRICS_PORT", launched.metrics_port.to_string()),
+    ];
+    match &launched.places {
+        Places::Ports { http, grpc, tls } => {
+            variables.push(("DAPR_HTTP_PORT", http.to_string()));
+            variables.push(("DAPR_GRPC_PORT", grpc.to_string()));
+            if *tls {
+                // By the ports alone, SDKs would speak without TLS.
+                variables.push(("DAPR_HTTP_ENDPOINT", format!("https://localhost:{http}")));
+                variables.push(("DAPR_GRPC_ENDPOINT", format!("https://localhost:{grpc}")));
             }
         }
+        // The address as gRPC writes it. For HTTP there is no such form.
+        Places::Sockets { grpc, .. } => {
+            variables.push(("DAPR_GRPC_ENDPOINT", format!("unix://{}", grpc.display())));
+        }
     }
+    variables.extend(token.map(|it| (API_TOKEN, it)));
+    if let Some(port) = app.port {
+        variables.push(("APP_PORT", port.to_string()));
+    }
+    if env::var_os("PYTHONUNBUFFERED").is_none() {
+        // Python holds back what it prints when it does not print to a terminal.
+        variables.push(("PYTHONUNBUFFERED", "1".to_owned()));
+    }
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Says that all is well, or which stores are not, and returns whether it is.
@@ -333,7 +357,7 @@ fn say_whether_up(console: Console, sidecar: &Sidecar, up: &str) -> bool {
 }
 
 /// SIGKILL, which tokio has no name for.
-const KILL: i32 = 9;
+pub(crate) const KILL: i32 = 9;
 
 fn curl_lines(places: &Places, store: &str) -> String {
     let (socket, origin) = match places {

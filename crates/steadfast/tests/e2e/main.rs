@@ -8,6 +8,8 @@ mod daprd;
 mod encryption;
 #[cfg(feature = "etcd")]
 mod etcd;
+mod install;
+mod instances;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "redis")]
@@ -23,6 +25,7 @@ mod secrets;
 mod security;
 mod serve;
 mod support;
+mod template;
 mod tls;
 mod tools;
 mod verify;
