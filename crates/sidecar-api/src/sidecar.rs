@@ -33,6 +33,8 @@ pub struct Identity {
     pub version: String,
     /// How the application can be reached.
     pub app: AppConnection,
+    /// The names of the Resiliency resources that are in use.
+    pub resiliencies: Vec<String>,
 }
 
 /// How the application can be reached, as it was told on the command line.
@@ -149,7 +151,8 @@ impl Sidecar {
 
     /// The answer to `GET /v1.0/metadata`.
     pub fn metadata(&self) -> Value {
-        let Identity { app_id, version, app } = &self.identity;
+        let Identity { app_id, version, app, resiliencies } = &self.identity;
+        let resiliencies: Vec<_> = resiliencies.iter().map(|it| json!({ "name": it })).collect();
         let mut connection = json!({ "protocol": app.protocol, "channelAddress": app.address });
         if let Some(port) = app.port {
             connection["port"] = port.into();
@@ -161,6 +164,7 @@ impl Sidecar {
             "id": app_id,
             "runtimeVersion": version,
             "components": self.service.components().map(component).collect::<Vec<_>>(),
+            "resiliencies": resiliencies,
             "extended": self.extended(),
             "appConnectionProperties": connection,
             "actorRuntime": {

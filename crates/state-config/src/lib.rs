@@ -18,6 +18,7 @@ mod manifest;
 mod node;
 mod problem;
 mod properties;
+mod resiliency;
 mod secrets;
 mod spelling;
 
@@ -29,3 +30,4 @@ pub use load::{Resources, load};
 pub use manifest::{SkipReason, Skipped};
 pub use problem::Problem;
 pub use properties::{Properties, PropertyError, UnknownProperty};
+pub use resiliency::{Breaker, Counts, Pauses, Policy, Resiliency, Retry, Trip};

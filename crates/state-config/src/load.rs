@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -11,6 +11,7 @@ use crate::{
     manifest::{self, Manifest, Reading, SkipReason, Skipped},
     problem::{Problem, Report},
     properties::Properties,
+    resiliency::{self, Resiliency},
     secrets::{self, SecretStores},
 };
 
@@ -19,6 +20,8 @@ use crate::{
 pub struct Resources {
     /// The state stores in scope, in load order: directories as given, files by name.
     pub components: Vec<Component>,
+    /// What is done when they fail.
+    pub resiliency: Resiliency,
     /// Components that are of no concern here, and why.
     pub skipped: Vec<Skipped>,
     /// What keeps components from being used. In load order.
@@ -45,7 +48,7 @@ pub fn load(directories: &[PathBuf], context: &Context) -> Resources {
     refuse_duplicates(&mut pages);
     let stores = open_secret_stores(&mut pages, context);
 
-    let mut resources = Resources::default();
+    let mut resources = Resources { resiliency: resiliency(&mut pages), ..Resources::default() };
     for Page { reading, mut report } in pages {
         match reading {
             Reading::Manifest(it) if !it.is_secret_store() => {
@@ -53,7 +56,7 @@ pub fn load(directories: &[PathBuf], context: &Context) -> Resources {
                 resources.components.extend(component);
             }
             Reading::Skipped(it) => resources.skipped.push(it),
-            Reading::Manifest(_) | Reading::Nothing => {}
+            Reading::Manifest(_) | Reading::Resiliency(_) | Reading::Nothing => {}
         }
         report.problems.sort_by_key(|it| (it.line, it.column));
         report.warnings.sort_by_key(|it| (it.line, it.column));
@@ -139,6 +142,22 @@ fn refuse_duplicates(pages: &mut [Page]) {
     }
 }
 
+/// Puts the Resiliency resources together.
+fn resiliency(pages: &mut [Page]) -> Resiliency {
+    let name = |it: &Page| match &it.reading {
+        Reading::Manifest(it) => Some(it.name.clone()),
+        Reading::Skipped(it) => Some(it.name.clone()),
+        Reading::Nothing => it.report.component.clone(),
+        Reading::Resiliency(_) => None,
+    };
+    let components: BTreeSet<_> = pages.iter().filter_map(name).collect();
+    let drafts = pages.iter_mut().filter_map(|Page { reading, report }| match reading {
+        Reading::Resiliency(draft) => Some((draft, report)),
+        Reading::Manifest(_) | Reading::Skipped(_) | Reading::Nothing => None,
+    });
+    resiliency::merge(drafts, &components)
+}
+
 fn open_secret_stores(pages: &mut [Page], context: &Context) -> SecretStores {
     let mut stores = SecretStores::default();
     for page in &*pages {
@@ -185,6 +204,7 @@ fn close_for_now(page: &Page, stores: &mut SecretStores) {
             };
             stores.close(name.clone(), reason);
         }
+        Reading::Resiliency(_) => {}
         Reading::Manifest(_) | Reading::Nothing => {
             if let (Some(name), false) = (&page.report.component, page.report.problems.is_empty()) {
                 stores.close(name.clone(), "there is a problem with it");

@@ -7,12 +7,12 @@ use crate::{
     duration::GoDuration,
     node::{Content, Node},
     problem::{Place, Report},
-    secrets,
+    resiliency, secrets,
     spelling::nearest,
 };
 
 mod entry;
-mod field;
+pub(crate) mod field;
 mod identity;
 
 pub(crate) use entry::{Entry, Origin};
@@ -54,6 +54,8 @@ pub(crate) enum Reading {
     Skipped(Skipped),
     /// It is a state store, or a secret store.
     Manifest(Manifest),
+    /// It says what is done when stores fail.
+    Resiliency(resiliency::Draft),
 }
 
 /// A component that was left out, and not by mistake.
@@ -87,6 +89,9 @@ impl Manifest {
 
 /// Reads a document, and reports everything that is wrong with it at once.
 pub(crate) fn read(document: &Node, context: &Context, report: &mut Report) -> Reading {
+    if let Some(reading) = resiliency::read(document, context, report) {
+        return reading;
+    }
     if !identity::is_component(document, report) {
         return Reading::Nothing;
     }
@@ -134,6 +139,21 @@ pub(crate) fn read(document: &Node, context: &Context, report: &mut Report) -> R
 }
 
 fn skip_reason(document: &Node, context: &Context, report: &mut Report) -> Option<SkipReason> {
+    if let Some(reason) = scope_reason(document, context, report) {
+        return Some(reason);
+    }
+    let component_type = document.get("spec")?.get("type").and_then(Node::scalar)?;
+    let other = OTHER_BUILDING_BLOCKS.contains(&category(&component_type).as_str())
+        || category(&component_type) == "secretstores" && !secrets::is_supported(&component_type);
+    other.then_some(SkipReason::NotAStateStore)
+}
+
+/// Why a resource of any kind is not for this application.
+pub(crate) fn scope_reason(
+    document: &Node,
+    context: &Context,
+    report: &mut Report,
+) -> Option<SkipReason> {
     if let Some(scopes) = document.get("scopes") {
         let scopes = scopes_of(scopes, report);
         if !scopes.is_empty() && !scopes.contains(&context.app_id) {
@@ -143,13 +163,7 @@ fn skip_reason(document: &Node, context: &Context, report: &mut Report) -> Optio
     let namespace = document.get("metadata")?.get("namespace").and_then(Node::scalar);
     let other =
         |it: &String| !it.is_empty() && context.namespace.as_ref().is_some_and(|ours| ours != it);
-    if let Some(namespace) = namespace.filter(other) {
-        return Some(SkipReason::OtherNamespace(namespace));
-    }
-    let component_type = document.get("spec")?.get("type").and_then(Node::scalar)?;
-    let other = OTHER_BUILDING_BLOCKS.contains(&category(&component_type).as_str())
-        || category(&component_type) == "secretstores" && !secrets::is_supported(&component_type);
-    other.then_some(SkipReason::NotAStateStore)
+    namespace.filter(other).map(SkipReason::OtherNamespace)
 }
 
 /// The applications named; none, which means all, if they cannot be understood.

@@ -5,31 +5,49 @@
 use std::sync::Arc;
 
 use state::Store;
+use state_config::Policy;
+use tokio_util::sync::CancellationToken;
 
 mod guarded;
 mod observed;
 mod prefixed;
+mod resilient;
 
 pub use guarded::Guarded;
 pub use observed::Observed;
 pub use prefixed::Prefixed;
+pub use resilient::{BreakerState, PolicyKind, ResiliencyEvent, ResiliencyObserver, Resilient};
 
 /// What a component's configuration asks of its layers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The component's name, for logs.
     pub component: String,
     /// Put before every key; empty for none.
     pub key_prefix: String,
+    /// What is done when the store fails; `None` for nothing.
+    pub policy: Option<Policy>,
+    /// Ends the pauses between attempts, once it is cancelled.
+    pub ending: CancellationToken,
+    /// Is told what the policy does.
+    pub observer: Option<Arc<dyn ResiliencyObserver>>,
 }
 
 /// Wraps a freshly opened store in the standard layers. Read from the bottom up: a request meets
 /// the last one first.
 pub fn stack(store: Arc<dyn Store>, plan: Plan) -> Arc<dyn Store> {
-    // Nearest the database, so that all other layers speak of the application's own keys.
-    let store = Arc::new(Prefixed::new(store, plan.key_prefix));
+    let Plan { component, key_prefix, policy, ending, observer } = plan;
+    // Nearest the database, so that what a layer refuses is never tried again, nor held against the store.
+    let store = match policy {
+        Some(policy) => {
+            Arc::new(Resilient::new(store, component.clone(), policy, ending, observer))
+        }
+        None => store,
+    };
+    // Below the others, so that they speak of the application's own keys.
+    let store = Arc::new(Prefixed::new(store, key_prefix));
     // Outside everything that can take a capability away, so it sees what is really left.
     let store = Arc::new(Guarded { inner: store });
     // Outermost, so it reports what the application asked for, refusals included, once.
-    Arc::new(Observed { inner: store, component: plan.component })
+    Arc::new(Observed { inner: store, component })
 }

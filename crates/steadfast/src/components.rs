@@ -3,17 +3,18 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use state_config::{Component, Resources, SkipReason};
+use state_config::{Resources, SkipReason};
 use tracing::{error, info, warn};
 
-/// The state stores of these folders that this application may use.
+/// The state stores of these folders that this application may use, and what is done when they fail.
+/// Nothing is left in the result that is to be reported.
 ///
 /// # Errors
 ///
 /// If a file is wrong, unless the component says `ignoreErrors`. All mistakes are reported.
-pub(crate) fn load(app_id: &str, folders: &[PathBuf]) -> anyhow::Result<Vec<Component>> {
+pub(crate) fn load(app_id: &str, folders: &[PathBuf]) -> anyhow::Result<Resources> {
     let context = state_config::Context::from_process(app_id);
-    let Resources { components, skipped, problems, warnings } =
+    let Resources { components, resiliency, skipped, problems, warnings } =
         state_config::load(folders, &context);
     for it in skipped {
         let (name, component_type) = (&it.name, &it.component_type);
@@ -32,7 +33,10 @@ pub(crate) fn load(app_id: &str, folders: &[PathBuf]) -> anyhow::Result<Vec<Comp
         error!("{it}");
     }
     if problems.is_empty() {
-        return Ok(components);
+        for name in resiliency.resources() {
+            info!("Resiliency configuration loaded: {name}");
+        }
+        return Ok(Resources { components, resiliency, ..Resources::default() });
     }
     let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
     bail!("the component files cannot be used:\n{}", problems.join("\n"))

@@ -13,7 +13,8 @@ use futures::future::join_all;
 use sidecar_api::{
     AppConnection, Front, Identity, Limits, Listener, Protection, Service, Sidecar, grpc, http,
 };
-use state_config::Component;
+use state_config::Resources;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -43,6 +44,7 @@ pub(crate) struct Launched {
     front: Arc<Front>,
     listening: Listening,
     openings: Vec<Opening>,
+    ending: CancellationToken,
     grace: Duration,
 }
 
@@ -65,14 +67,16 @@ impl Launched {
     pub(crate) fn prepare(
         args: &SidecarArgs,
         app_id: &str,
-        components: Vec<Component>,
+        resources: Resources,
         access: Access,
     ) -> anyhow::Result<Launched> {
         check_addresses(args, &access)?;
-        if components.is_empty() {
+        if resources.components.is_empty() {
             warn!("no state store is configured: every request for state will be refused");
         }
-        let openings = openings(app_id, components)?;
+        let ending = CancellationToken::new();
+        let resiliencies = resources.resiliency.resources().to_vec();
+        let openings = openings(app_id, resources, &ending)?;
         let (places, listening) = match args.socket_folder() {
             Some(folder) => Listening::at_sockets(folder, app_id)?,
             None => Listening::at_ports(args)?,
@@ -87,7 +91,8 @@ impl Launched {
         let metrics_port =
             ports::announce(port(args.metrics_port), METRICS_PORT, "--metrics-port")?;
         let service = Service::new(app_id, openings.iter().map(|it| it.slot.clone()));
-        let sidecar = Arc::new(Sidecar::new(identity(args, app_id), service));
+        let identity = Identity { resiliencies, ..identity(args, app_id) };
+        let sidecar = Arc::new(Sidecar::new(identity, service));
         let limits = Limits {
             body_bytes_max: args.max_body_size.0,
             head_bytes_max: args.read_buffer_size,
@@ -109,7 +114,7 @@ impl Launched {
             }
         }
         let grace = args.grace();
-        Ok(Launched { sidecar, places, metrics_port, front, listening, openings, grace })
+        Ok(Launched { sidecar, places, metrics_port, front, listening, openings, ending, grace })
     }
 
     /// Serves until the sidecar is told to stop; returns whether all requests could be finished.
@@ -126,8 +131,13 @@ impl Launched {
                 info!("HTTP server is running on {}", http.display());
             }
         }
-        let stopped = |sidecar: Arc<Sidecar>| async move {
-            sidecar.stopped().await;
+        let ending = self.ending.clone();
+        let stopped = |sidecar: Arc<Sidecar>| {
+            let ending = ending.clone();
+            async move {
+                sidecar.stopped().await;
+                ending.cancel();
+            }
         };
         Ok(async move {
             let (http, grpc) = tokio::join!(
@@ -235,6 +245,7 @@ fn identity(args: &SidecarArgs, app_id: &str) -> Identity {
             address: args.app_channel_address.clone(),
             max_concurrency: u32::try_from(args.app_max_concurrency).ok().filter(|it| *it > 0),
         },
+        resiliencies: Vec::new(),
     }
 }
 

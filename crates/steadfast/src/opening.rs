@@ -7,9 +7,10 @@ use anyhow::bail;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use sidecar_api::Component as Slot;
 use state::{Error, FailureKind, Store};
-use state_config::{Component, KeyPrefix};
+use state_config::{Component, KeyPrefix, Resources};
 use state_layers::Plan;
 use state_stores::{DRIVERS, Driver};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 /// The pause between two attempts to open a store.
@@ -25,16 +26,27 @@ pub(crate) struct Opening {
     plan: Plan,
 }
 
-/// What it takes to open each of these components.
+/// What it takes to open each of these components. Cancelling `ending` ends the pauses of their
+/// policies.
 ///
 /// # Errors
 ///
 /// If this program has no driver for one, unless the component says `ignoreErrors`.
-pub(crate) fn openings(app_id: &str, components: Vec<Component>) -> anyhow::Result<Vec<Opening>> {
+pub(crate) fn openings(
+    app_id: &str,
+    resources: Resources,
+    ending: &CancellationToken,
+) -> anyhow::Result<Vec<Opening>> {
     let (mut openings, mut mistakes) = (Vec::new(), Vec::new());
-    for component in components {
+    for component in resources.components {
+        let policy = resources.resiliency.policy_for(&component.name);
         match driver(&component) {
-            Ok(driver) => openings.push(Opening::new(app_id, component, driver)),
+            Ok(driver) => {
+                let mut opening = Opening::new(app_id, component, driver);
+                opening.plan.policy = policy;
+                opening.plan.ending = ending.clone();
+                openings.push(opening);
+            }
             Err(mistake) if component.ignore_errors => error!("{mistake}"),
             Err(mistake) => mistakes.push(mistake),
         }
@@ -53,7 +65,7 @@ impl Opening {
         if *key_prefix != KeyPrefix::default() {
             info!(component = name, prefix, "keys are stored with this prefix");
         }
-        let plan = Plan { component: name.clone(), key_prefix: prefix };
+        let plan = Plan { component: name.clone(), key_prefix: prefix, ..Plan::default() };
         let slot = Arc::new(Slot::new(name, component_type, version, *ignore_errors));
         Opening { slot, driver, component, plan }
     }

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use sidecar_api::{Sidecar, Stop};
-use state_config::Component;
+use state_config::Resources;
 use tokio::{signal::unix::SignalKind, task::JoinHandle};
 
 use crate::{
@@ -38,11 +38,11 @@ pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> 
     };
     components::check_app_id(&app_id)?;
     let (access, token) = Access::for_run(!args.no_api_token)?;
-    let components = chosen_components(&args.sidecar, &app_id, console)?;
+    let resources = chosen_resources(&args.sidecar, &app_id, console)?;
     let runtime = crate::runtime()?;
     // On this thread, which lives as long as the process: see `App::start`.
     let code = runtime.block_on(async {
-        let launched = Launched::prepare(&args.sidecar, &app_id, components, access)?;
+        let launched = Launched::prepare(&args.sidecar, &app_id, resources, access)?;
         let starting = match &launched.places {
             Places::Ports { http, grpc } => {
                 format!("Starting Steadfast with id {app_id}. HTTP Port: {http}. gRPC Port: {grpc}")
@@ -75,11 +75,11 @@ fn id_of_folder() -> String {
     if id.is_empty() { "app".to_owned() } else { id.to_owned() }
 }
 
-fn chosen_components(
+fn chosen_resources(
     args: &SidecarArgs,
     app_id: &str,
     console: Console,
-) -> anyhow::Result<Vec<Component>> {
+) -> anyhow::Result<Resources> {
     let default = provision::default_folder();
     let folders = match args.resources_path.as_slice() {
         [] => std::slice::from_ref(&default),
@@ -89,19 +89,21 @@ fn chosen_components(
         if url.is_server() {
             // As below, a folder that was named and is not there is a mistake.
             let is_new = args.resources_path.is_empty() && !default.is_dir();
-            let there = if is_new { Vec::new() } else { components::load(app_id, folders)? };
+            let there =
+                if is_new { Resources::default() } else { components::load(app_id, folders)? };
             return kept(url, there, &folders[0], console);
         }
-        let mut components = components::load(app_id, &args.resources_path)?;
-        components.push(serve::chosen(url.component(), &components)?);
-        return Ok(components);
+        let mut resources = components::load(app_id, &args.resources_path)?;
+        let component = serve::chosen(url.component(), &resources.components)?;
+        resources.components.push(component);
+        return Ok(resources);
     }
     // The default folder is made when it is needed; one that was named and is not there is a
     // mistake, which `load` reports.
     let is_new = args.resources_path.is_empty() && !default.is_dir();
-    let components = if is_new { Vec::new() } else { components::load(app_id, folders)? };
-    if !components.is_empty() {
-        return Ok(components);
+    let resources = if is_new { Resources::default() } else { components::load(app_id, folders)? };
+    if !resources.components.is_empty() {
+        return Ok(resources);
     }
     if let Some((file, database)) = provision::write_default(&folders[0])? {
         let written = format!(
@@ -115,13 +117,14 @@ fn chosen_components(
     components::load(app_id, folders)
 }
 
-/// The components with the store of the URL among them, for which a file is written unless there is one.
+/// The resources with the store of the URL among them, for which a file is written unless there is one.
 fn kept(
     url: &StoreUrl,
-    mut components: Vec<Component>,
+    mut resources: Resources,
     folder: &Path,
     console: Console,
-) -> anyhow::Result<Vec<Component>> {
+) -> anyhow::Result<Resources> {
+    let components = &mut resources.components;
     let is_new = !components.iter().any(|it| it.name == provision::STORE_NAME);
     if is_new && let Some(file) = provision::write_component(folder, url)? {
         let written = format!(
@@ -131,9 +134,9 @@ fn kept(
         console.say(Mark::Info, &written);
     }
     if !components.iter().any(|it| url.is(it)) {
-        components.push(serve::chosen(url.component(), &components)?);
+        components.push(serve::chosen(url.component(), components)?);
     }
-    Ok(components)
+    Ok(resources)
 }
 
 /// A sidecar that is about to run, and what it takes to do so.

@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Instant};
 
 use anyhow::bail;
 use sidecar_api::Stop;
-use state_config::Component;
+use state_config::{Component, Resources};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -17,10 +17,10 @@ pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitC
     let app_id = args.app_id.as_deref().unwrap_or_default();
     components::check_app_id(app_id)?;
     let access = Access::from_environment()?;
-    let components = chosen_components(args, app_id)?;
+    let resources = chosen_resources(args, app_id)?;
     let runtime = crate::runtime()?;
     let code = runtime.block_on(async {
-        let mut launched = Launched::prepare(args, app_id, components, access)?;
+        let mut launched = Launched::prepare(args, app_id, resources, access)?;
         let mut signals = Signals::ending()?;
         alone(&mut launched, &mut signals, started, || {}).await
     });
@@ -29,12 +29,12 @@ pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitC
     code
 }
 
-fn chosen_components(args: &SidecarArgs, app_id: &str) -> anyhow::Result<Vec<Component>> {
-    let mut components = components::load(app_id, &args.resources_path)?;
+fn chosen_resources(args: &SidecarArgs, app_id: &str) -> anyhow::Result<Resources> {
+    let mut resources = components::load(app_id, &args.resources_path)?;
     if let Some(url) = &args.state_store {
-        components.push(chosen(url.component(), &components)?);
+        resources.components.push(chosen(url.component(), &resources.components)?);
     }
-    Ok(components)
+    Ok(resources)
 }
 
 /// The store of `--state-store`, unless a file has one of the same name.

@@ -97,7 +97,7 @@ pub(super) fn text(mapping: &Node, name: &str, path: &str, report: &mut Report) 
 
 /// Reports keys given twice, at any depth. `fold` is whether upper and lower case are the same,
 /// as they are everywhere but inside of values.
-fn check_duplicates(node: &Node, fold: bool, report: &mut Report) {
+pub(crate) fn check_duplicates(node: &Node, fold: bool, report: &mut Report) {
     if let Content::List(items) = &node.content {
         items.iter().for_each(|it| check_duplicates(it, fold, report));
     }

@@ -259,7 +259,7 @@ impl Drop for Group {
 /// The driver of the component, if its file says what it should.
 fn driver(args: &VerifyArgs) -> Result<&'static Driver> {
     components::check_app_id(&args.app_id)?;
-    let components = components::load(&args.app_id, &folders(args))?;
+    let components = components::load(&args.app_id, &folders(args))?.components;
     let component = components.iter().find(|it| it.name == args.store).with_context(|| {
         let names: Vec<_> = components.iter().map(|it| it.name.as_str()).collect();
         let folders: Vec<_> = folders(args).iter().map(|it| it.display().to_string()).collect();

@@ -12,6 +12,8 @@ mod mysql;
 mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "redis")]
+mod resiliency;
 mod run;
 mod serve;
 mod support;
