@@ -132,7 +132,7 @@ impl Launched {
             }
         }
         let ending = self.ending.clone();
-        let stopped = |sidecar: Arc<Sidecar>| {
+        let stopped = move |sidecar: Arc<Sidecar>| {
             let ending = ending.clone();
             async move {
                 sidecar.stopped().await;
