@@ -12,7 +12,8 @@ use crate::root;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("state", &[]),
     ("state-config", &[]),
-    ("state-layers", &["state"]),
+    // What a Resiliency resource says is what a layer does.
+    ("state-layers", &["state", "state-config"]),
     ("state-stores", &["state", "state-config"]),
     ("state-testkit", &["state"]),
     ("state-checker", &[]),

@@ -122,7 +122,7 @@ impl ApiError {
             error.outcome = e.outcome();
         }
         if matches!(failure.kind(), FailureKind::Overloaded | FailureKind::Unavailable) {
-            error.extra.retry_after = Some(RETRY_AFTER);
+            error.extra.retry_after = Some(failure.retry_after().unwrap_or(RETRY_AFTER));
         }
         if error.outcome == Outcome::Unknown {
             error = error.hint("read the state back before trying again: it may have been applied");

@@ -23,6 +23,7 @@ pub struct Sidecar {
     /// The state API.
     pub service: Service,
     extended: Mutex<BTreeMap<String, String>>,
+    resiliencies: Mutex<Vec<String>>,
     app_reached: AtomicBool,
     app_is_well: watch::Sender<bool>,
     panics: AtomicU64,
@@ -102,6 +103,7 @@ impl Sidecar {
             identity,
             service,
             extended: Mutex::default(),
+            resiliencies: Mutex::default(),
             app_reached,
             app_is_well: watch::Sender::new(false),
             panics: AtomicU64::new(0),
@@ -112,6 +114,11 @@ impl Sidecar {
     /// Notes that the application accepts connections.
     pub fn reached_app(&self) {
         self.app_reached.store(true, Ordering::Release);
+    }
+
+    /// Notes the names of the Resiliency resources that are in use.
+    pub fn set_resiliencies(&self, names: &[String]) {
+        *self.resiliencies.lock() = names.to_vec();
     }
 
     /// Notes what the application says of its health.
@@ -193,6 +200,8 @@ impl Sidecar {
     /// The answer to `GET /v1.0/metadata`.
     pub fn metadata(&self) -> Value {
         let Identity { app_id, version, app } = &self.identity;
+        let resiliencies = self.resiliencies.lock();
+        let resiliencies: Vec<_> = resiliencies.iter().map(|it| json!({ "name": it })).collect();
         let mut connection = json!({ "protocol": app.protocol, "channelAddress": app.address });
         if let Some(port) = app.port {
             connection["port"] = port.into();
@@ -212,6 +221,7 @@ impl Sidecar {
             "id": app_id,
             "runtimeVersion": version,
             "components": self.service.components().iter().map(|it| component(it)).collect::<Vec<_>>(),
+            "resiliencies": resiliencies,
             "extended": self.extended(),
             "appConnectionProperties": connection,
             "actorRuntime": {

@@ -139,7 +139,8 @@ impl Drop for Served {
 /// A component that serves from `store` in the standard layers.
 pub(crate) fn ready(store: Arc<dyn Store>) -> Arc<Component> {
     let component = Component::new(STORE, "state.in-memory", "v1", false);
-    let plan = Plan { component: STORE.to_owned(), key_prefix: format!("{APP_ID}||") };
+    let plan =
+        Plan { component: STORE.to_owned(), key_prefix: format!("{APP_ID}||"), ..Plan::default() };
     component.opened(stack(store, plan));
     Arc::new(component)
 }

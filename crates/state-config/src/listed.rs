@@ -79,7 +79,8 @@ impl Label {
 impl Standing {
     pub(crate) fn of(reading: &Reading) -> Standing {
         match reading {
-            Reading::Nothing => Standing::Wrong,
+            // The latter is no component, and so never listed.
+            Reading::Nothing | Reading::Resiliency(_) => Standing::Wrong,
             Reading::Skipped(it) => Standing::Skipped(it.reason.clone()),
             Reading::Manifest(it) if it.is_secret_store() => Standing::SecretStore,
             Reading::Manifest(_) => Standing::StateStore,

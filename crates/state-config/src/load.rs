@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -12,6 +12,7 @@ use crate::{
     manifest::{self, Manifest, Reading, SkipReason, Skipped},
     problem::{Problem, Report, printable},
     properties::Properties,
+    resiliency::{self, Resiliency},
     secrets::{self, NotOpened, SecretStores},
 };
 
@@ -23,6 +24,8 @@ pub struct Resources {
     /// State stores that `ignoreErrors` lets the start go on without, though there is a problem with
     /// them. In load order.
     pub rejected: Vec<Rejected>,
+    /// What is done when they fail.
+    pub resiliency: Resiliency,
     /// Components that are of no concern here, and why.
     pub skipped: Vec<Skipped>,
     /// What keeps components from being used. In load order.
@@ -65,7 +68,7 @@ pub fn load(directories: &[PathBuf], context: &Context) -> Resources {
         read_directory(directory, context, &mut pages);
     }
     refuse_duplicates(&mut pages);
-    let mut resources = Resources::default();
+    let mut resources = Resources { resiliency: resiliency(&mut pages), ..Resources::default() };
     let stores = open_secret_stores(&mut pages, context, &mut resources.secret_files);
     for Page { reading, mut report, label } in pages {
         let mut standing = Standing::of(&reading);
@@ -97,7 +100,7 @@ fn rejected(reading: &Reading, report: &Report) -> Option<Rejected> {
         Reading::Manifest(it) if it.is_secret_store() => return None,
         Reading::Manifest(it) => it.version.clone(),
         Reading::Nothing => String::new(),
-        Reading::Skipped(_) => return None,
+        Reading::Skipped(_) | Reading::Resiliency(_) => return None,
     };
     let name = report.component.clone().filter(|it| !it.is_empty())?;
     if !report.ignorable || report.problems.is_empty() {
@@ -190,6 +193,22 @@ fn refuse_duplicates(pages: &mut [Page]) {
     }
 }
 
+/// Puts the Resiliency resources together.
+fn resiliency(pages: &mut [Page]) -> Resiliency {
+    let name = |it: &Page| match &it.reading {
+        Reading::Manifest(it) => Some(it.name.clone()),
+        Reading::Skipped(it) => Some(it.name.clone()),
+        Reading::Nothing => it.report.component.clone(),
+        Reading::Resiliency(_) => None,
+    };
+    let components: BTreeSet<_> = pages.iter().filter_map(name).collect();
+    let drafts = pages.iter_mut().filter_map(|Page { reading, report, .. }| match reading {
+        Reading::Resiliency(draft) => Some((draft, report)),
+        Reading::Manifest(_) | Reading::Skipped(_) | Reading::Nothing => None,
+    });
+    resiliency::merge(drafts, &components)
+}
+
 fn open_secret_stores(
     pages: &mut [Page],
     context: &Context,
@@ -254,6 +273,7 @@ fn close_for_now(page: &Page, stores: &mut SecretStores) {
             };
             stores.close_unless_open(name, reason);
         }
+        Reading::Resiliency(_) => {}
         Reading::Manifest(_) | Reading::Nothing => {
             if let (Some(name), false) = (&page.report.component, page.report.problems.is_empty()) {
                 stores.close_unless_open(name, "there is a problem with it");

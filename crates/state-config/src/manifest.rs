@@ -7,7 +7,7 @@ use crate::{
     duration::GoDuration,
     node::{Content, Node},
     problem::{Place, Report},
-    secrets,
+    resiliency, secrets,
     spelling::nearest,
 };
 
@@ -56,6 +56,8 @@ pub(crate) enum Reading {
     Skipped(Skipped),
     /// It is a state store, or a secret store.
     Manifest(Manifest),
+    /// It says what is done when stores fail.
+    Resiliency(resiliency::Draft),
 }
 
 /// A component that was left out, and not by mistake.
@@ -91,6 +93,9 @@ impl Manifest {
 
 /// Reads a document, and reports everything that is wrong with it at once.
 pub(crate) fn read(document: &Node, context: &Context, report: &mut Report) -> Reading {
+    if let Some(reading) = resiliency::read(document, context, report) {
+        return reading;
+    }
     if !identity::is_component(document, report) {
         return Reading::Nothing;
     }
@@ -142,17 +147,8 @@ pub(crate) fn read(document: &Node, context: &Context, report: &mut Report) -> R
 }
 
 fn skip_reason(document: &Node, context: &Context, report: &mut Report) -> Option<SkipReason> {
-    if let Some(scopes) = document.get("scopes") {
-        let scopes = scopes_of(scopes, report);
-        if !scopes.is_empty() && !scopes.contains(&context.app_id) {
-            return Some(SkipReason::OutOfScope);
-        }
-    }
-    let namespace = document.get("metadata")?.get("namespace").and_then(Node::scalar);
-    let other =
-        |it: &String| !it.is_empty() && context.namespace.as_ref().is_some_and(|ours| ours != it);
-    if let Some(namespace) = namespace.filter(other) {
-        return Some(SkipReason::OtherNamespace(namespace));
+    if let Some(reason) = scope_reason(document, context, report) {
+        return Some(reason);
     }
     let spec = document.get("spec")?;
     let component_type = spec.get("type").and_then(Node::scalar)?;
@@ -171,6 +167,24 @@ fn skip_reason(document: &Node, context: &Context, report: &mut Report) -> Optio
     let other = OTHER_BUILDING_BLOCKS.contains(&category(&component_type).as_str())
         || category(&component_type) == "secretstores" && !secrets::is_supported(&component_type);
     other.then_some(SkipReason::NotAStateStore)
+}
+
+/// Why a resource of any kind is not for this application.
+pub(crate) fn scope_reason(
+    document: &Node,
+    context: &Context,
+    report: &mut Report,
+) -> Option<SkipReason> {
+    if let Some(scopes) = document.get("scopes") {
+        let scopes = scopes_of(scopes, report);
+        if !scopes.is_empty() && !scopes.contains(&context.app_id) {
+            return Some(SkipReason::OutOfScope);
+        }
+    }
+    let namespace = document.get("metadata")?.get("namespace").and_then(Node::scalar);
+    let other =
+        |it: &String| !it.is_empty() && context.namespace.as_ref().is_some_and(|ours| ours != it);
+    namespace.filter(other).map(SkipReason::OtherNamespace)
 }
 
 /// Whether the type, or this version of it, is on the list.

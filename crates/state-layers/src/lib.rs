@@ -5,19 +5,23 @@
 use std::sync::Arc;
 
 use state::Store;
+use state_config::Policy;
+use tokio_util::sync::CancellationToken;
 
 mod encrypted;
 mod guarded;
 mod observed;
 mod prefixed;
+mod resilient;
 
 pub use encrypted::{Cipher, Encrypted, Encryption, EncryptionKey, Form, KeyMistake, WrittenForm};
 pub use guarded::Guarded;
 pub use observed::Observed;
 pub use prefixed::Prefixed;
+pub use resilient::{BreakerState, PolicyKind, ResiliencyEvent, ResiliencyObserver, Resilient};
 
 /// What a component's configuration asks of its layers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The component's name, for logs.
     pub component: String,
@@ -25,20 +29,35 @@ pub struct Plan {
     pub key_prefix: String,
     /// With which keys values are encrypted; `None` for not at all.
     pub encryption: Option<Encryption>,
+    /// What is done when the store fails; `None` for nothing.
+    pub policy: Option<Policy>,
+    /// Ends the pauses between attempts, once it is cancelled.
+    pub ending: CancellationToken,
+    /// Is told what the policy does.
+    pub resiliency_observer: Option<Arc<dyn ResiliencyObserver>>,
 }
 
 /// Wraps a freshly opened store in the standard layers. Read from the bottom up: a request meets
 /// the last one first.
 pub fn stack(store: Arc<dyn Store>, plan: Plan) -> Arc<dyn Store> {
-    // Below the prefix, so that a value is bound to the whole key that it is stored under.
-    let store = match &plan.encryption {
-        Some(it) => Arc::new(Encrypted::new(store, &plan.component, it)) as Arc<dyn Store>,
+    let Plan { component, key_prefix, encryption, policy, ending, resiliency_observer } = plan;
+    // Nearest the database, so that what a layer refuses is never tried again, nor held against the store.
+    let store = match policy {
+        Some(policy) => {
+            Arc::new(Resilient::new(store, component.clone(), policy, ending, resiliency_observer))
+                as _
+        }
         None => store,
     };
-    // Near the database, so that all other layers speak of the application's own keys.
-    let store = Arc::new(Prefixed::new(store, plan.key_prefix));
+    // Below the prefix, so that a value is bound to the whole key that it is stored under.
+    let store = match &encryption {
+        Some(it) => Arc::new(Encrypted::new(store, &component, it)) as Arc<dyn Store>,
+        None => store,
+    };
+    // Below the others, so that they speak of the application's own keys.
+    let store = Arc::new(Prefixed::new(store, key_prefix));
     // Outside everything that can take a capability away, so it sees what is really left.
     let store = Arc::new(Guarded { inner: store });
     // Outermost, so it reports what the application asked for, refusals included, once.
-    Arc::new(Observed { inner: store, component: plan.component })
+    Arc::new(Observed { inner: store, component })
 }

@@ -1,9 +1,10 @@
 //! A layer must not change what a store means: every case, through the whole stack.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use state::Store;
-use state_layers::{Encrypted, Guarded, Observed, Plan, Prefixed, WrittenForm, stack};
+use state_config::{Breaker, Pauses, Policy, Retry, Trip};
+use state_layers::{Encrypted, Guarded, Observed, Plan, Prefixed, Resilient, WrittenForm, stack};
 use state_testkit::{Fixture, Opening, Subject};
 
 mod encryption;
@@ -56,6 +57,7 @@ static SUBJECTS: &[Subject] = &[
     },
     Subject { name: "encrypted_mysql", open: encryption::mysql, gaps: &[] },
     Subject { name: "encrypted_etcd", open: encryption::etcd, gaps: &[] },
+    Subject { name: "resilient", open: || over_memory(resilient), gaps: &[] },
 ];
 
 fn main() -> ExitCode {
@@ -63,7 +65,25 @@ fn main() -> ExitCode {
 }
 
 fn plan() -> Plan {
-    Plan { component: "test".to_owned(), key_prefix: "app||".to_owned(), encryption: None }
+    Plan { component: "test".to_owned(), key_prefix: "app||".to_owned(), ..Plan::default() }
+}
+
+/// With all three policies. The breaker must not count conflicts, of which the cases make many.
+fn resilient(inner: Arc<dyn Store>) -> Arc<dyn Store> {
+    let minute = Duration::from_secs(60);
+    let policy = Policy {
+        resource: "test".to_owned(),
+        timeout: Some(minute),
+        retry: Some(Retry { pauses: Pauses::Constant(minute), max: None }),
+        breaker: Some(Breaker {
+            name: "test".to_owned(),
+            max_requests: 1,
+            interval: None,
+            timeout: minute,
+            trip: Trip::parse("totalFailures > 0").expect("it is a condition"),
+        }),
+    };
+    Arc::new(Resilient::new(inner, "test".to_owned(), policy, Default::default(), None))
 }
 
 fn over_memory(layer: fn(Arc<dyn Store>) -> Arc<dyn Store>) -> Opening {

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, error, fmt};
+use std::{borrow::Cow, error, fmt, time::Duration};
 
 use crate::{ETag, Feature};
 
@@ -55,6 +55,7 @@ pub enum Found {
 pub struct Failure {
     kind: FailureKind,
     message: Cow<'static, str>,
+    retry_after: Option<Duration>,
     source: Option<Box<dyn error::Error + Send + Sync>>,
 }
 
@@ -117,13 +118,21 @@ impl FailureKind {
 impl Error {
     /// A failure of this kind. There is no way to make a conflict of it.
     pub fn new(kind: FailureKind, message: impl Into<Cow<'static, str>>) -> Error {
-        Error::Failure(Failure { kind, message: message.into(), source: None })
+        Error::Failure(Failure { kind, message: message.into(), retry_after: None, source: None })
     }
 
     /// The same failure with what caused it. A conflict has no cause and stays as it is.
     pub fn with_source(self, source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Error {
         match self {
             Error::Failure(it) => Error::Failure(Failure { source: Some(source.into()), ..it }),
+            Error::Conflict(_) => self,
+        }
+    }
+
+    /// The same failure with the time before which it is of no use to try again. A conflict stays as it is.
+    pub fn with_retry_after(self, time: Duration) -> Error {
+        match self {
+            Error::Failure(it) => Error::Failure(Failure { retry_after: Some(time), ..it }),
             Error::Conflict(_) => self,
         }
     }
@@ -178,6 +187,11 @@ impl Failure {
     /// What sort of failure.
     pub fn kind(&self) -> FailureKind {
         self.kind
+    }
+
+    /// How long it is of no use to try again, if that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 }
 

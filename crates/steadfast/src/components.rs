@@ -10,7 +10,7 @@ use anyhow::bail;
 use sidecar_api::Component as Slot;
 use state::{Error, FailureKind};
 use state_config::{
-    Component, Configuration, Context, Kubernetes, Rejected, Resources, SkipReason,
+    Component, Configuration, Context, Kubernetes, Rejected, Resiliency, Resources, SkipReason,
 };
 use tracing::{error, info, warn};
 
@@ -21,6 +21,8 @@ use crate::kubernetes::ApiServer;
 pub(crate) struct Components {
     /// Those to open.
     pub(crate) usable: Vec<Component>,
+    /// What is done when they fail.
+    pub(crate) resiliency: Resiliency,
     /// Those that the start goes on without. Applications are told why they are not there.
     pub(crate) rejected: Vec<Arc<Slot>>,
 }
@@ -51,7 +53,7 @@ pub(crate) fn configured(context: &Context, configuration: &Configuration) -> Co
 ///
 /// If a file is wrong, unless the component says `ignoreErrors`. All mistakes are reported.
 pub(crate) fn load(context: &Context, folders: &[PathBuf]) -> anyhow::Result<Components> {
-    let Resources { components, rejected, skipped, problems, warnings, .. } =
+    let Resources { components, resiliency, rejected, skipped, problems, warnings, .. } =
         state_config::load(folders, context);
     for it in skipped {
         let (name, component_type) = (&it.name, &it.component_type);
@@ -83,7 +85,11 @@ pub(crate) fn load(context: &Context, folders: &[PathBuf]) -> anyhow::Result<Com
         let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
         bail!("the component files cannot be used:\n{}", problems.join("\n"))
     }
-    Ok(Components { usable: components, rejected: rejected.into_iter().map(slot_of).collect() })
+    for name in resiliency.resources() {
+        info!("Resiliency configuration loaded: {name}");
+    }
+    let rejected = rejected.into_iter().map(slot_of).collect();
+    Ok(Components { usable: components, resiliency, rejected })
 }
 
 /// What applications see of a component that is rejected.

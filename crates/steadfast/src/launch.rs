@@ -183,8 +183,13 @@ impl Launched {
                 info!("HTTP server is running on {}", http.display());
             }
         }
-        let stopped = |sidecar: Arc<Sidecar>| async move {
-            sidecar.stopped().await;
+        let stores = self.stores.clone();
+        let stopped = move |sidecar: Arc<Sidecar>| {
+            let stores = stores.clone();
+            async move {
+                sidecar.stopped().await;
+                stores.end_pauses();
+            }
         };
         Ok(async move {
             let limits = front.limits.clone();

@@ -1,13 +1,17 @@
 //! Opening one store: its driver, and the layers around it.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use anyhow::bail;
 use sidecar_api::Component as Slot;
 use state::{Error, FailureKind, Store};
-use state_config::{Component, KeyPrefix};
+use state_config::{Component, KeyPrefix, Policy};
 use state_layers::Plan;
 use state_stores::{DRIVERS, Driver};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::{components::rejected_slot, encryption};
@@ -21,6 +25,10 @@ pub(crate) struct Opening {
     pub(crate) component: Component,
     driver: &'static Driver,
     plan: Plan,
+    /// The store without its layers, once it is open.
+    bare: Arc<OnceLock<Arc<dyn Store>>>,
+    /// Whether that is another opening's store, too.
+    reuses: bool,
 }
 
 /// What it takes to open each of these components. Those that this program has no driver for, and
@@ -72,8 +80,40 @@ impl Opening {
         if *key_prefix != KeyPrefix::default() {
             info!(component = name, prefix, "keys are stored with this prefix");
         }
-        let plan = Plan { component: name.clone(), key_prefix: prefix, encryption };
-        Ok(Opening { described, component, driver, plan })
+        let plan =
+            Plan { component: name.clone(), key_prefix: prefix, encryption, ..Plan::default() };
+        let bare = Arc::default();
+        Ok(Opening { described, component, driver, plan, bare, reuses: false })
+    }
+
+    /// The same with what is done when the store fails. Cancelling `ending` ends its pauses.
+    pub(crate) fn with_policy(
+        mut self,
+        policy: Option<Policy>,
+        ending: &CancellationToken,
+    ) -> Opening {
+        self.plan.policy = policy;
+        self.plan.ending = ending.clone();
+        self
+    }
+
+    /// What is done when the store fails.
+    pub(crate) fn policy(&self) -> Option<&Policy> {
+        self.plan.policy.as_ref()
+    }
+
+    /// The same around the store that another opening of the component has opened, if it has: only its layers are new.
+    pub(crate) fn around(mut self, other: &Opening) -> Opening {
+        self.reuses = other.bare.get().is_some();
+        if self.reuses {
+            self.bare = other.bare.clone();
+        }
+        self
+    }
+
+    /// Whether its store is that of the opening before.
+    pub(crate) fn reuses(&self) -> bool {
+        self.reuses
     }
 
     /// A place for the store, where applications will find it.
@@ -123,13 +163,17 @@ impl Opening {
     ///
     /// If it cannot be reached in time, or its settings are wrong.
     pub(crate) async fn open(&self) -> state::Result<Arc<dyn Store>> {
+        if let Some(bare) = self.bare.get() {
+            return Ok(state_layers::stack(bare.clone(), self.plan.clone()));
+        }
         let Component { properties, init_timeout, .. } = &self.component;
         let opening = (self.driver.open)(properties.clone());
         let opened = tokio::time::timeout(*init_timeout, opening).await.unwrap_or_else(|_| {
             let message = format!("init timeout: it was not open within {init_timeout:?}");
             Err(Error::new(FailureKind::Unavailable, message))
-        });
-        Ok(state_layers::stack(opened?, self.plan.clone()))
+        })?;
+        let bare = self.bare.get_or_init(|| opened).clone();
+        Ok(state_layers::stack(bare, self.plan.clone()))
     }
 
     /// A message about it, with its place.

@@ -154,7 +154,12 @@ impl Reloader {
             !resources.problems.iter().any(|problem| problem.component.as_ref() == Some(&it.name))
         });
         let rejected = resources.rejected.into_iter().map(components::slot_of).collect();
-        let components = Components { usable: resources.components, rejected };
+        // Where something is wrong, a policy may be missing that is meant to be there.
+        let resiliency = match resources.problems.as_slice() {
+            [] => resources.resiliency,
+            _ => self.stores.resiliency(),
+        };
+        let components = Components { usable: resources.components, resiliency, rejected };
         self.stores.change(components, |it| {
             resources.problems.iter().any(|problem| it.source.file.starts_with(&problem.file))
                 || is_empty(&it.source.file)

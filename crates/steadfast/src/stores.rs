@@ -13,7 +13,8 @@ use futures::future::join_all;
 use parking_lot::Mutex;
 use sidecar_api::{Component as Slot, Sidecar};
 use state::{Error, FailureKind};
-use state_config::Component;
+use state_config::{Component, Resiliency};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
@@ -38,6 +39,10 @@ pub(crate) struct Stores {
     wanted: Mutex<BTreeMap<String, Wanted>>,
     /// What is shown to applications instead of a store, and says why there is none.
     rejected: Mutex<Vec<Arc<Slot>>>,
+    /// What is done when stores fail.
+    resiliency: Mutex<Resiliency>,
+    /// Ends the pauses of that.
+    ending: CancellationToken,
 }
 
 #[derive(Clone, Debug)]
@@ -57,15 +62,26 @@ impl Stores {
         sidecar: Arc<Sidecar>,
         components: Components,
     ) -> anyhow::Result<Arc<Stores>> {
-        let Components { usable, mut rejected } = components;
+        let Components { usable, resiliency, mut rejected } = components;
+        let ending = CancellationToken::new();
         let mut wanted = BTreeMap::new();
         for opening in openings(app_id, usable, &mut rejected)? {
+            let policy = resiliency.policy_for(&opening.component.name);
+            let opening = opening.with_policy(policy, &ending);
             let it = Wanted { slot: Arc::new(opening.slot()), opening: Arc::new(opening) };
             sidecar.service.put(&it.slot);
             wanted.insert(it.slot.name.clone(), it);
         }
         let app_id = app_id.to_owned();
-        let stores = Stores { app_id, sidecar, wanted: wanted.into(), rejected: Mutex::default() };
+        sidecar.set_resiliencies(resiliency.resources());
+        let stores = Stores {
+            app_id,
+            sidecar,
+            wanted: wanted.into(),
+            rejected: Mutex::default(),
+            resiliency: resiliency.into(),
+            ending,
+        };
         stores.show_rejected(rejected);
         Ok(Arc::new(stores))
     }
@@ -111,7 +127,7 @@ impl Stores {
         components: Components,
         stay: impl Fn(&Component) -> bool,
     ) {
-        let Components { usable: components, mut rejected } = components;
+        let Components { usable: components, resiliency, mut rejected } = components;
         let mut wanted = self.wanted.lock();
         let is_asked_for = |name: &String| components.iter().any(|it| it.name == *name);
         let stays = |it: &Component| is_given_by_flag(it) || stay(it);
@@ -129,7 +145,9 @@ impl Stores {
         }
         for component in components {
             let before = wanted.get(&component.name);
-            if before.is_some_and(|it| it.opening.is_of(&component)) {
+            let policy = resiliency.policy_for(&component.name);
+            let as_before = before.filter(|it| it.opening.is_of(&component));
+            if as_before.is_some_and(|it| it.opening.policy() == policy.as_ref()) {
                 continue;
             }
             let name = component.name.clone();
@@ -143,6 +161,10 @@ impl Stores {
             }
             match Opening::new(&self.app_id, component.clone()) {
                 Ok(opening) => {
+                    let mut opening = opening.with_policy(policy, &self.ending);
+                    if let Some(it) = as_before {
+                        opening = opening.around(&it.opening);
+                    }
                     let it = Wanted { slot: Arc::new(opening.slot()), opening: Arc::new(opening) };
                     self.begin(&it);
                     wanted.insert(name, it);
@@ -187,6 +209,16 @@ impl Stores {
         }
         let (opening, slot) = (it.opening.clone(), Arc::downgrade(&it.slot));
         tokio::spawn(self.clone().bring_up(opening, slot, true));
+    }
+
+    /// What is done when stores fail.
+    pub(crate) fn resiliency(&self) -> Resiliency {
+        self.resiliency.lock().clone()
+    }
+
+    /// Ends the pauses between attempts of requests: the sidecar is about to end.
+    pub(crate) fn end_pauses(&self) {
+        self.ending.cancel();
     }
 
     /// Notes, for those who ask for the metadata, why a component is not what its file asks for.
@@ -241,7 +273,9 @@ impl Stores {
         match before.filter(|it| !Arc::ptr_eq(it, slot)) {
             Some(before) => {
                 info!("Component updated: {opening}");
-                tokio::spawn(before.retire());
+                if !opening.reuses() {
+                    tokio::spawn(before.retire());
+                }
             }
             None => info!("Component loaded: {opening}"),
         }

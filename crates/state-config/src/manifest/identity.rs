@@ -32,7 +32,7 @@ pub(super) fn is_component(document: &Node, report: &mut Report) -> bool {
             false
         }
         Some(kind) => {
-            // `Configuration`, `Resiliency` and what else there may be are not our business.
+            // `Configuration` and what else there may be are not our business.
             if nearest(kind, [KIND]).is_some() && (is_ours || looks_like_component(document)) {
                 report_kind(document, report);
             }

@@ -19,6 +19,8 @@ mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
 mod reload;
+#[cfg(feature = "redis")]
+mod resiliency;
 mod run;
 mod secrets;
 #[cfg(target_os = "linux")]
