@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::either::Either;
 use tracing::{debug, warn};
 
-use crate::{Front, Limits};
+use crate::{Counts, Front, Limits, Load};
 
 mod peer;
 mod timed;
@@ -83,25 +83,28 @@ impl Ending {
 }
 
 /// Gives each connection to `talk` until `stop` resolves, then lets those that are busy finish for up to `grace`.
-/// Returns whether they did.
-pub(crate) async fn serve<F>(
-    front: Arc<Front>,
+/// Returns whether they did. Connections are added to those that `counts` picks.
+pub(crate) async fn serve<C, F>(
+    context: Arc<C>,
     listeners: Vec<Listener>,
     stop: impl Future<Output = ()>,
     grace: Duration,
-    talk: fn(Arc<Front>, Stream, Peer, Ending) -> F,
+    counts: Option<fn(&Load) -> &Counts>,
+    talk: fn(Arc<C>, Stream, Peer, Ending) -> F,
 ) -> bool
 where
+    C: AsRef<Front> + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     // No more than the semaphore can count, which is more than a machine can have.
-    let max = front.limits.connections_max.min(u32::MAX as usize >> 3);
+    let max = (*context).as_ref().limits.connections_max.min(u32::MAX as usize >> 3);
     let permits = Arc::new(Semaphore::new(max));
     let (tell, ending) = watch::channel(false);
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        let (front, permits, ending) = (front.clone(), permits.clone(), Ending(ending.clone()));
-        accepting.spawn(accept(front, listener, permits, ending, talk));
+        let (context, permits) = (context.clone(), permits.clone());
+        let ending = Ending(ending.clone());
+        accepting.spawn(accept(context, listener, permits, ending, counts, talk));
     }
     stop.await;
     accepting.shutdown().await;
@@ -111,13 +114,15 @@ where
     tokio::time::timeout(grace, ended).await.is_ok()
 }
 
-async fn accept<F>(
-    front: Arc<Front>,
+async fn accept<C, F>(
+    context: Arc<C>,
     listener: Listener,
     permits: Arc<Semaphore>,
     ending: Ending,
-    talk: fn(Arc<Front>, Stream, Peer, Ending) -> F,
+    counts: Option<fn(&Load) -> &Counts>,
+    talk: fn(Arc<C>, Stream, Peer, Ending) -> F,
 ) where
+    C: AsRef<Front> + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     loop {
@@ -131,10 +136,13 @@ async fn accept<F>(
                 continue;
             }
         };
-        let talking = talk(front.clone(), stream, peer, ending.clone());
+        let talking = talk(context.clone(), stream, peer, ending.clone());
+        let context = context.clone();
         tokio::spawn(async move {
+            let counted =
+                counts.map(|of| of(&(*context).as_ref().sidecar.load).connections.count());
             talking.await;
-            drop(permit);
+            drop((counted, permit));
         });
     }
 }

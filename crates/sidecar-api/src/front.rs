@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use crate::{Protection, Sidecar};
+use crate::{Observer, Protection, Sidecar};
 
 /// What serving needs to know besides the sidecar itself, whatever it is spoken to in.
 #[derive(Debug)]
@@ -11,6 +11,14 @@ pub struct Front {
     pub limits: Limits,
     /// Who may call.
     pub protection: Protection,
+    /// Who is told of the requests that were answered, if anybody.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+impl AsRef<Front> for Front {
+    fn as_ref(&self) -> &Front {
+        self
+    }
 }
 
 /// How much of everything a front puts up with.

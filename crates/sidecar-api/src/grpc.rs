@@ -24,7 +24,11 @@ use state::Outcome;
 use tonic::{Code, Status, body::Body};
 use tower_service::Service;
 
-use self::calls::Calls;
+pub use self::observed::GrpcMethod;
+use self::{
+    calls::Calls,
+    observed::{Call, Outgoing},
+};
 use crate::{
     ApiError, Front, Listener,
     connections::{self, Activity, Ending, Peer, Stream, Timed, drive, protocols},
@@ -32,6 +36,7 @@ use crate::{
 
 mod calls;
 mod metadata;
+mod observed;
 mod status;
 mod unserved;
 
@@ -53,7 +58,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
     grace: Duration,
 ) -> bool {
-    connections::serve(front, listeners, stop, grace, talk).await
+    connections::serve(front, listeners, stop, grace, Some(|it| &it.grpc), talk).await
 }
 
 async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {
@@ -78,9 +83,14 @@ async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {
         let (front, peer, dapr) = (front.clone(), peer.clone(), dapr.clone());
         let busy = activity.busy();
         async move {
+            let counted = front.observer.as_ref().map(|_| front.sidecar.load.grpc.requests.count());
+            let mut call = Call::begin(&front, request.uri().path(), request.headers());
             let response = respond(&front, &peer, dapr, request).await;
-            drop(busy);
-            Ok::<_, Infallible>(response)
+            if let Some(call) = &mut call {
+                call.answered(response.headers());
+            }
+            drop((counted, busy));
+            Ok::<_, Infallible>(response.map(|inner| Outgoing { inner, call }))
         }
     });
     drive(builder.serve_connection(TokioIo::new(timed), service).into_owned(), until).await;
@@ -88,7 +98,7 @@ async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {
 
 /// Answers one call, whatever happens: a panic in here must not cost others their connection.
 async fn respond(
-    front: &Front,
+    front: &Arc<Front>,
     peer: &Peer,
     dapr: DaprServer<Calls>,
     request: Request<Incoming>,
@@ -105,7 +115,7 @@ async fn respond(
 }
 
 async fn answer(
-    front: &Front,
+    front: &Arc<Front>,
     peer: &Peer,
     mut dapr: DaprServer<Calls>,
     request: Request<Incoming>,
@@ -124,8 +134,11 @@ async fn answer(
     if let Some(refusal) = unserved::call(&call) {
         return Err(refusal);
     }
+    let front = front.clone();
     let time = client_timeout(headers)
         .map_or(front.limits.call_timeout, |it| it.min(front.limits.call_timeout));
+    let method = GrpcMethod::of(request.uri().path());
+    let request = request.map(|inner| observed::Incoming { inner, front, method, bytes: 0 });
     match tokio::time::timeout(time, dapr.call(request)).await {
         Ok(Ok(response)) => Ok(response_of_ours(response)),
         Ok(Err(never)) => match never {},

@@ -9,7 +9,7 @@ use state::Capabilities;
 use tokio::sync::watch;
 use tracing::error;
 
-use crate::{ApiError, Component, Service, Status};
+use crate::{ApiError, Component, Load, Service, Status};
 
 /// Everything that the fronts of one running sidecar share.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Sidecar {
     pub identity: Identity,
     /// The state API.
     pub service: Service,
+    /// How much there is to do at this moment.
+    pub load: Load,
     extended: Mutex<BTreeMap<String, String>>,
     app_reached: AtomicBool,
     panics: AtomicU64,
@@ -72,6 +74,7 @@ impl Sidecar {
         Sidecar {
             identity,
             service,
+            load: Load::default(),
             extended: Mutex::default(),
             app_reached,
             panics: AtomicU64::new(0),

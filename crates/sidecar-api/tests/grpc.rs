@@ -291,6 +291,7 @@ async fn whoever_knows_no_token_is_refused() {
             tokens: ["new", "old"].into_iter().filter_map(Token::new).collect(),
             ..Protection::default()
         },
+        observer: None,
     };
     let served = Served::front(Arc::new(front), GRACE).await;
     let mut calls = Calls::to(served.grpc_address);

@@ -56,7 +56,8 @@ impl Served {
     ) -> Served {
         let identity = Identity { app_id: APP_ID.to_owned(), ..identity };
         let sidecar = Arc::new(Sidecar::new(identity, Service::new(APP_ID, components)));
-        let front = Arc::new(Front { sidecar, limits, protection: Protection::default() });
+        let front =
+            Arc::new(Front { sidecar, limits, protection: Protection::default(), observer: None });
         Served::front(front, grace).await
     }
 
@@ -110,7 +111,8 @@ impl Drop for Served {
 /// A component that serves from `store` in the standard layers.
 pub(crate) fn ready(store: Arc<dyn Store>) -> Arc<Component> {
     let component = Component::new(STORE, "state.in-memory", "v1", false);
-    let plan = Plan { component: STORE.to_owned(), key_prefix: format!("{APP_ID}||") };
+    let plan =
+        Plan { component: STORE.to_owned(), key_prefix: format!("{APP_ID}||"), observer: None };
     component.opened(stack(store, plan));
     Arc::new(component)
 }

@@ -11,7 +11,7 @@ mod observed;
 mod prefixed;
 
 pub use guarded::Guarded;
-pub use observed::Observed;
+pub use observed::{Observed, Observer, Operation, Tally};
 pub use prefixed::Prefixed;
 
 /// What a component's configuration asks of its layers.
@@ -21,6 +21,8 @@ pub struct Plan {
     pub component: String,
     /// Put before every key; empty for none.
     pub key_prefix: String,
+    /// Who is told of every operation, if anybody.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 /// Wraps a freshly opened store in the standard layers. Read from the bottom up: a request meets
@@ -31,5 +33,5 @@ pub fn stack(store: Arc<dyn Store>, plan: Plan) -> Arc<dyn Store> {
     // Outside everything that can take a capability away, so it sees what is really left.
     let store = Arc::new(Guarded { inner: store });
     // Outermost, so it reports what the application asked for, refusals included, once.
-    Arc::new(Observed { inner: store, component: plan.component })
+    Arc::new(Observed { inner: store, component: plan.component, observer: plan.observer })
 }

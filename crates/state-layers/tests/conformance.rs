@@ -20,7 +20,11 @@ static SUBJECTS: &[Subject] = &[
     },
     Subject {
         name: "observed",
-        open: || over_memory(|inner| Arc::new(Observed { inner, component: "test".to_owned() })),
+        open: || {
+            over_memory(|inner| {
+                Arc::new(Observed { inner, component: "test".to_owned(), observer: None })
+            })
+        },
         gaps: &[],
     },
 ];
@@ -30,7 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn plan() -> Plan {
-    Plan { component: "test".to_owned(), key_prefix: "app||".to_owned() }
+    Plan { component: "test".to_owned(), key_prefix: "app||".to_owned(), observer: None }
 }
 
 fn over_memory(layer: fn(Arc<dyn Store>) -> Arc<dyn Store>) -> Opening {

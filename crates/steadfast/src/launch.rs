@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use futures::future::join_all;
 use sidecar_api::{
     AppConnection, Front, Identity, Limits, Listener, Protection, Service, Sidecar, grpc, http,
+    scrape::{self, Exposition},
 };
 use state_config::Component;
 use tracing::{debug, info, warn};
@@ -19,9 +20,11 @@ use tracing::{debug, info, warn};
 use crate::{
     access::Access,
     cli::{Address, Port, SidecarArgs},
+    metrics::Metrics,
     opening::{Opening, openings},
     ports,
     sockets::{self, Socket},
+    telemetry::{Telemetry, TelemetryOptions},
 };
 
 const HTTP_PORT: u16 = 3500;
@@ -40,6 +43,10 @@ pub(crate) struct Launched {
     pub(crate) sidecar: Arc<Sidecar>,
     pub(crate) places: Places,
     pub(crate) metrics_port: u16,
+    metrics: Option<Arc<Metrics>>,
+    metrics_listeners: Vec<TcpListener>,
+    /// Whether other machines can read them.
+    metrics_are_exposed: bool,
     front: Arc<Front>,
     listening: Listening,
     openings: Vec<Opening>,
@@ -72,7 +79,9 @@ impl Launched {
         if components.is_empty() {
             warn!("no state store is configured: every request for state will be refused");
         }
-        let openings = openings(app_id, components)?;
+        let telemetry = Telemetry::new(args, app_id, TelemetryOptions::default());
+        let metrics = telemetry.metrics.clone();
+        let openings = openings(app_id, components, metrics.as_ref())?;
         let (places, listening) = match args.socket_folder() {
             Some(folder) => Listening::at_sockets(folder, app_id)?,
             None => Listening::at_ports(args)?,
@@ -84,8 +93,8 @@ impl Launched {
             let flag = if app == http { "--dapr-http-port" } else { "--dapr-grpc-port" };
             bail!("--app-port and {flag} are the same: the application has port {app}");
         }
-        let metrics_port =
-            ports::announce(port(args.metrics_port), METRICS_PORT, "--metrics-port")?;
+        info!("The request body size parameter is: {} bytes", args.max_body_size.0);
+        let (metrics_port, metrics_listeners) = metrics_listeners(args)?;
         let service = Service::new(app_id, openings.iter().map(|it| it.slot.clone()));
         let sidecar = Arc::new(Sidecar::new(identity(args, app_id), service));
         let limits = Limits {
@@ -101,7 +110,9 @@ impl Launched {
             tokens: access.tokens,
             trusts_own_user: access.trusts_own_user,
         };
-        let front = Arc::new(Front { sidecar: sidecar.clone(), limits, protection });
+        metrics.as_ref().inspect(|it| it.watch(sidecar.clone()));
+        let observer = telemetry.observer();
+        let front = Arc::new(Front { sidecar: sidecar.clone(), limits, protection, observer });
         for flag in args.accepted.given() {
             match flag.missed {
                 true => warn!("--{} has no effect yet", flag.name),
@@ -109,7 +120,18 @@ impl Launched {
             }
         }
         let grace = args.grace();
-        Ok(Launched { sidecar, places, metrics_port, front, listening, openings, grace })
+        Ok(Launched {
+            sidecar,
+            places,
+            metrics_port,
+            metrics,
+            metrics_listeners,
+            metrics_are_exposed: args.metrics_listen_address.iter().any(|it| !it.0.is_loopback()),
+            front,
+            listening,
+            openings,
+            grace,
+        })
     }
 
     /// Serves until the sidecar is told to stop; returns whether all requests could be finished.
@@ -129,6 +151,7 @@ impl Launched {
         let stopped = |sidecar: Arc<Sidecar>| async move {
             sidecar.stopped().await;
         };
+        self.serve_metrics()?;
         Ok(async move {
             let (http, grpc) = tokio::join!(
                 http::serve(front.clone(), http, stopped(sidecar.clone()), grace),
@@ -136,6 +159,29 @@ impl Launched {
             );
             http && grpc
         })
+    }
+
+    /// Serves the metrics, if there are any, for as long as the process lives.
+    fn serve_metrics(&mut self) -> anyhow::Result<()> {
+        /// A few scrapers, and no more.
+        const CONNECTIONS_MAX: usize = 16;
+        let listeners = listeners(&mut self.metrics_listeners).context("cannot listen")?;
+        let Some(metrics) = self.metrics.clone().filter(|_| !listeners.is_empty()) else {
+            return Ok(());
+        };
+        let Protection { hosts, .. } = &self.front.protection;
+        let protection = Protection {
+            hosts: hosts.clone(),
+            // Scrapers on other machines know this one by names that only they know.
+            any_host: self.metrics_are_exposed,
+            ..Protection::default()
+        };
+        let limits = Limits { connections_max: CONNECTIONS_MAX, ..Limits::default() };
+        let front = Front { sidecar: self.sidecar.clone(), limits, protection, observer: None };
+        let exposition = Arc::new(Exposition { front, render: Box::new(move || metrics.text()) });
+        info!("metrics server is running on port {}", self.metrics_port);
+        tokio::spawn(scrape::serve(exposition, listeners, std::future::pending()));
+        Ok(())
     }
 
     /// Opens the stores. Those that cannot be reached are tried again in the background.
@@ -185,23 +231,33 @@ impl Listening {
 
     /// What to accept connections from. The files of sockets stay with this.
     fn take(&mut self) -> io::Result<(Vec<Listener>, Vec<Listener>)> {
-        let all = |listeners: &mut Vec<TcpListener>| {
-            let listeners = std::mem::take(listeners).into_iter().map(|it| {
-                it.set_nonblocking(true)?;
-                tokio::net::TcpListener::from_std(it).map(Listener::from)
-            });
-            listeners.collect::<io::Result<Vec<_>>>()
-        };
         let one = |socket: &Socket| {
             let listener = socket.listener.try_clone()?;
             listener.set_nonblocking(true)?;
             Ok::<_, io::Error>(vec![Listener::Unix(tokio::net::UnixListener::from_std(listener)?)])
         };
         match self {
-            Listening::Ports { http, grpc } => Ok((all(http)?, all(grpc)?)),
+            Listening::Ports { http, grpc } => Ok((listeners(http)?, listeners(grpc)?)),
             Listening::Sockets { http, grpc } => Ok((one(http)?, one(grpc)?)),
         }
     }
+}
+
+/// The same listeners for tokio. None are left.
+fn listeners(taken: &mut Vec<TcpListener>) -> io::Result<Vec<Listener>> {
+    let listeners = std::mem::take(taken).into_iter().map(|it| {
+        it.set_nonblocking(true)?;
+        tokio::net::TcpListener::from_std(it).map(Listener::from)
+    });
+    listeners.collect()
+}
+
+/// Takes the port of the metrics. If there are none, it is only told to applications.
+fn metrics_listeners(args: &SidecarArgs) -> anyhow::Result<(u16, Vec<TcpListener>)> {
+    let addresses: Vec<_> = args.metrics_listen_address.iter().map(|it| it.0).collect();
+    let asked = port(args.metrics_port);
+    let (port, listeners) = ports::listen(&addresses, asked, METRICS_PORT, "--metrics-port")?;
+    Ok((port, if args.enable_metrics { listeners } else { Vec::new() }))
 }
 
 fn check_addresses(args: &SidecarArgs, access: &Access) -> anyhow::Result<()> {
@@ -241,7 +297,11 @@ fn identity(args: &SidecarArgs, app_id: &str) -> Identity {
 /// Waits until the application accepts connections.
 async fn reach_app(sidecar: Arc<Sidecar>, port: u16) {
     let address = sidecar.identity.app.address.clone();
-    info!("waiting for the application on port {port}");
+    let protocol = &sidecar.identity.app.protocol;
+    info!(
+        "application protocol: {protocol}. waiting on port {port}.  This will block until the app is \
+         listening on that port."
+    );
     while tokio::net::TcpStream::connect((address.as_str(), port)).await.is_err() {
         tokio::time::sleep(APP_PAUSE).await;
     }

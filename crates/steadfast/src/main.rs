@@ -10,12 +10,14 @@ use crate::cli::{Cli, Command};
 
 mod accepted;
 mod access;
+mod api_log;
 mod app;
 mod cli;
 mod components;
 mod console;
 mod launch;
 mod logging;
+mod metrics;
 mod opening;
 mod ports;
 mod provision;
@@ -23,6 +25,7 @@ mod run;
 mod serve;
 mod signals;
 mod sockets;
+mod telemetry;
 mod verify;
 
 /// The exit code of a failure of our own; what applications exit with is passed on as it is.

@@ -12,6 +12,8 @@ use state_layers::Plan;
 use state_stores::{DRIVERS, Driver};
 use tracing::{error, info};
 
+use crate::metrics::Metrics;
+
 /// The pause between two attempts to open a store.
 const OPEN_PAUSE_MIN: Duration = Duration::from_millis(100);
 const OPEN_PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -23,6 +25,7 @@ pub(crate) struct Opening {
     driver: &'static Driver,
     component: Component,
     plan: Plan,
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// What it takes to open each of these components.
@@ -30,12 +33,20 @@ pub(crate) struct Opening {
 /// # Errors
 ///
 /// If this program has no driver for one, unless the component says `ignoreErrors`.
-pub(crate) fn openings(app_id: &str, components: Vec<Component>) -> anyhow::Result<Vec<Opening>> {
+pub(crate) fn openings(
+    app_id: &str,
+    components: Vec<Component>,
+    metrics: Option<&Arc<Metrics>>,
+) -> anyhow::Result<Vec<Opening>> {
     let (mut openings, mut mistakes) = (Vec::new(), Vec::new());
     for component in components {
         match driver(&component) {
-            Ok(driver) => openings.push(Opening::new(app_id, component, driver)),
-            Err(mistake) if component.ignore_errors => error!("{mistake}"),
+            Ok(driver) => openings.push(Opening::new(app_id, component, driver, metrics.cloned())),
+            Err(mistake) if component.ignore_errors => {
+                let Component { name, component_type, .. } = &component;
+                metrics.inspect(|it| it.init_failed(name, component_type, "creation"));
+                error!("{mistake}");
+            }
             Err(mistake) => mistakes.push(mistake),
         }
     }
@@ -46,16 +57,22 @@ pub(crate) fn openings(app_id: &str, components: Vec<Component>) -> anyhow::Resu
 }
 
 impl Opening {
-    fn new(app_id: &str, component: Component, driver: &'static Driver) -> Opening {
+    fn new(
+        app_id: &str,
+        component: Component,
+        driver: &'static Driver,
+        metrics: Option<Arc<Metrics>>,
+    ) -> Opening {
         let Component { name, component_type, version, key_prefix, ignore_errors, .. } = &component;
         let namespace = std::env::var("NAMESPACE").ok().filter(|it| !it.is_empty());
         let prefix = key_prefix.resolve(app_id, name, namespace.as_deref());
         if *key_prefix != KeyPrefix::default() {
             info!(component = name, prefix, "keys are stored with this prefix");
         }
-        let plan = Plan { component: name.clone(), key_prefix: prefix };
+        let observer = metrics.as_ref().map(|it| it.component(name));
+        let plan = Plan { component: name.clone(), key_prefix: prefix, observer };
         let slot = Arc::new(Slot::new(name, component_type, version, *ignore_errors));
-        Opening { slot, driver, component, plan }
+        Opening { slot, driver, component, plan, metrics }
     }
 
     /// Opens the store, or says what is wrong in its file.
@@ -98,7 +115,11 @@ impl Opening {
             let message = format!("init timeout: it was not open within {init_timeout:?}");
             Err(Error::new(FailureKind::Unavailable, message))
         });
-        let store: Arc<dyn Store> = opened.inspect_err(|e| self.slot.failed(e))?;
+        let store: Arc<dyn Store> = opened.inspect_err(|e| {
+            self.metrics.as_ref().inspect(|it| it.init_failed(name, component_type, "init"));
+            self.slot.failed(e);
+        })?;
+        self.metrics.as_ref().inspect(|it| it.initialized(component_type));
         self.slot.opened(state_layers::stack(store, self.plan.clone()));
         info!("Component loaded: {name} ({component_type}/{version})");
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::{
     io::ErrorKind,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
 };
 
 use anyhow::{Context, bail};
@@ -45,15 +45,6 @@ pub(crate) fn listen(
     bail!("there is no port that is free at all of {addresses:?}")
 }
 
-/// A port for something that applications are told of.
-///
-/// # Errors
-///
-/// If it was asked for and is taken.
-pub(crate) fn announce(asked: Option<u16>, usual: u16, flag: &str) -> anyhow::Result<u16> {
-    listen(&[IpAddr::V4(Ipv4Addr::LOCALHOST)], asked, usual, flag).map(|(port, _)| port)
-}
-
 /// Listens at all these addresses, or at none if the port is taken at one of them. An address of
 /// a family that this machine does not have is passed over, if it is not the only one.
 fn bind_all(addresses: &[IpAddr], port: u16) -> anyhow::Result<Option<Vec<TcpListener>>> {
@@ -81,6 +72,8 @@ fn is_missing_family(e: &std::io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     const LOOPBACK: &[IpAddr] = &[IpAddr::V4(Ipv4Addr::LOCALHOST)];

@@ -30,12 +30,12 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> {
-    logging::start(&args.sidecar, true)?;
     let console = Console { json: args.sidecar.log_as_json };
     let app_id = match &args.sidecar.app_id {
         Some(it) => it.clone(),
         None => id_of_folder(),
     };
+    logging::start(&args.sidecar, &app_id, true)?;
     components::check_app_id(&app_id)?;
     let (access, token) = Access::for_run(!args.no_api_token)?;
     let components = chosen_components(&args.sidecar, &app_id, console)?;

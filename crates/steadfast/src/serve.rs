@@ -13,8 +13,8 @@ use crate::{
 };
 
 pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitCode> {
-    logging::start(args, false)?;
     let app_id = args.app_id.as_deref().unwrap_or_default();
+    logging::start(args, app_id, false)?;
     components::check_app_id(app_id)?;
     let access = Access::from_environment()?;
     let components = chosen_components(args, app_id)?;

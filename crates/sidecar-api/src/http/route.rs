@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 
 use super::body::decode;
-use crate::ApiError;
+use crate::{ApiError, Target};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route {
@@ -56,6 +56,24 @@ impl Route {
             ["v1.0", "shutdown"] if method == Method::POST => Route::Shutdown,
             _ => return Err(unknown(method, path)),
         })
+    }
+
+    /// What it is for, as those are told who observe requests.
+    pub(super) fn target(&self) -> Target<'_> {
+        let state = |endpoint, store, has_key| Target::State { endpoint, store, has_key };
+        let other = |endpoint, path| Target::Other { endpoint, path };
+        match self {
+            Route::Save { store } => state("SaveState", store, false),
+            Route::Get { store, .. } => state("GetState", store, true),
+            Route::Delete { store, .. } => state("DeleteState", store, true),
+            Route::GetMany { store } => state("GetBulkState", store, false),
+            Route::Transact { store } => state("ExecuteStateTransaction", store, false),
+            Route::Health => other("Healthz", "/v1.0/healthz"),
+            Route::OutboundHealth => other("HealthzOutbound", "/v1.0/healthz/outbound"),
+            Route::GetMetadata => other("GetMetadata", "/v1.0/metadata"),
+            Route::SetMetadata { .. } => other("PutMetadata", "/v1.0/metadata/{key}"),
+            Route::Shutdown => other("Shutdown", "/v1.0/shutdown"),
+        }
     }
 
     /// Whether this is about health alone.

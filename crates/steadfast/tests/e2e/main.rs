@@ -6,6 +6,7 @@ mod access;
 mod crash;
 #[cfg(feature = "etcd")]
 mod etcd;
+mod metrics;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgresql")]

@@ -91,18 +91,23 @@ impl Steadfast {
 
     /// The port of the HTTP API, as the log says it.
     pub(crate) fn port(&mut self) -> u16 {
-        let line = self.line_with("HTTP server is running on port ");
-        line.rsplit(' ').next().unwrap().trim().parse().unwrap()
+        self.port_after("HTTP server is running on port ")
     }
 
-    /// Sends a signal to this process alone.
+    /// The port that a line to come has after `text`.
+    pub(crate) fn port_after(&mut self, text: &str) -> u16 {
+        let line = self.line_with(text);
+        leading_number(line.split(text).nth(1).unwrap())
+    }
+
     /// The port of its gRPC API, which it has told by the time it has told that of HTTP.
     pub(crate) fn grpc_port(&self) -> u16 {
         let told =
             self.seen.iter().find_map(|it| it.split("gRPC server is running on port ").nth(1));
-        told.unwrap().trim().parse().unwrap()
+        leading_number(told.unwrap())
     }
 
+    /// Sends a signal to this process alone.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
@@ -128,6 +133,10 @@ impl Steadfast {
             }
         }
     }
+}
+
+fn leading_number(text: &str) -> u16 {
+    text.split(|it: char| !it.is_ascii_digit()).next().unwrap().parse().unwrap()
 }
 
 impl Drop for Steadfast {
