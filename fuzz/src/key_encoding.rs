@@ -56,7 +56,7 @@ pub fn run(data: &[u8]) {
 async fn check_apart((prefix, key): (String, Key), (other_prefix, other_key): (String, Key)) {
     let database = Recorded::memory().await;
     let open = |key_prefix: &str| {
-        let plan = Plan { component: "statestore".to_owned(), key_prefix: key_prefix.to_owned() };
+        let plan = Plan { component: "statestore".to_owned(), key_prefix: key_prefix.to_owned(), observer: None };
         stack(database.clone(), plan)
     };
     let (one, other) = (open(&prefix), open(&other_prefix));

@@ -30,7 +30,7 @@ use self::{
     observed::{Call, Outgoing},
 };
 use crate::{
-    ApiError, Front, Listener,
+    ApiError, Front, Listener, Span,
     connections::{self, Activity, Ending, Peer, Stream, Timed, drive, protocols},
 };
 
@@ -84,8 +84,10 @@ async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {
         let busy = activity.busy();
         async move {
             let counted = front.observer.as_ref().map(|_| front.sidecar.load.grpc.requests.count());
-            let mut call = Call::begin(&front, request.uri().path(), request.headers());
-            let response = respond(&front, &peer, dapr, request).await;
+            let span = Span::begin(front.observer.as_deref(), request.headers());
+            let mut call = Call::begin(&front, request.uri().path(), request.headers(), span);
+            let mut response = respond(&front, &peer, dapr, request).await;
+            span.tell_in_binary(response.headers_mut());
             if let Some(call) = &mut call {
                 call.answered(response.headers());
             }

@@ -28,7 +28,7 @@ use self::{
     route::Route,
 };
 use crate::{
-    ApiError, Front, HttpCall, Listener, Target,
+    ApiError, Front, HttpCall, Listener, Span, Target,
     connections::{self, Activity, Ending, Peer, Stream, Timed, drive, protocols},
 };
 
@@ -90,16 +90,23 @@ async fn respond_to(
     body: &mut impl Content,
 ) -> Response {
     let route = Route::of(&parts.method, parts.uri.path());
+    let span = match route.as_ref().is_ok_and(Route::is_health) {
+        true => Span::default(),
+        false => Span::begin(front.observer.as_deref(), &parts.headers),
+    };
     let Some(observer) = &front.observer else {
         let replied = reply(front, peer, parts, body, &route).await;
-        return replied.unwrap_or_else(|e| reply::error(&e));
+        let mut response = replied.unwrap_or_else(|e| reply::error(&e));
+        span.tell(&parts.headers, response.headers_mut());
+        return response;
     };
     let _busy = front.sidecar.load.http.requests.count();
     let started = Instant::now();
     let request_bytes = body.size_hint().exact().unwrap_or_default();
     let replied = reply(front, peer, parts, body, &route).await;
     let error = replied.as_ref().err().map(|it| it.code);
-    let response = replied.unwrap_or_else(|e| reply::error(&e));
+    let mut response = replied.unwrap_or_else(|e| reply::error(&e));
+    span.tell(&parts.headers, response.headers_mut());
     observer.http(&HttpCall {
         method: &parts.method,
         uri: &parts.uri,
@@ -110,6 +117,7 @@ async fn respond_to(
         request_bytes,
         response_bytes: response.body().size_hint().exact().unwrap_or_default(),
         elapsed: started.elapsed(),
+        span,
     });
     response
 }
@@ -149,6 +157,7 @@ async fn answer(
         Route::Transact { store } => state_api::transact(front, store, parts, body).await,
         Route::Health => system_api::health(&front.sidecar, parts.uri.query()),
         Route::OutboundHealth => system_api::outbound_health(&front.sidecar),
+        Route::ComponentsHealth => Ok(system_api::components_health(&front.sidecar).await),
         Route::GetMetadata => Ok(system_api::metadata(&front.sidecar)),
         Route::SetMetadata { name } => system_api::set_metadata(front, name, body).await,
         Route::Shutdown => Ok(system_api::shutdown(&front.sidecar, &parts.headers)),

@@ -13,6 +13,7 @@ mod protection;
 pub mod scrape;
 mod service;
 mod sidecar;
+mod trace;
 mod vocabulary;
 
 pub use connections::Listener;
@@ -22,3 +23,4 @@ pub use observer::{Counts, Gauge, GrpcCall, GrpcMethod, HttpCall, Load, Observer
 pub use protection::{Protection, Token};
 pub use service::{Component, Service, Status, StoreHandle};
 pub use sidecar::{AppConnection, Identity, Sidecar, Stop};
+pub use trace::{Span, TraceContext};

@@ -11,9 +11,13 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 pub use crate::grpc::GrpcMethod;
+use crate::{Span, TraceContext};
 
 /// Is told of every request that was answered. What it does happens on the way to the answer, so it must be quick.
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
+    /// The context of a request's span, whose parent may be known; `None` if there is no tracing.
+    fn span(&self, parent: Option<TraceContext>) -> Option<TraceContext>;
+
     /// A request over HTTP was answered.
     fn http(&self, call: &HttpCall<'_>);
 
@@ -45,6 +49,8 @@ pub struct HttpCall<'a> {
     pub response_bytes: u64,
     /// From the head of the request to the answer.
     pub elapsed: Duration,
+    /// Its span. None for requests about health.
+    pub span: Span,
 }
 
 /// What a request over HTTP is for.
@@ -85,6 +91,8 @@ pub struct GrpcCall<'a> {
     pub response_bytes: u64,
     /// From the head of the call to the end of its answer.
     pub elapsed: Duration,
+    /// Its span.
+    pub span: Span,
 }
 
 impl GrpcCall<'_> {
@@ -150,6 +158,9 @@ impl Target<'_> {
 
     /// Whether it is about health alone.
     pub fn is_health(&self) -> bool {
-        matches!(self, Target::Other { endpoint: "Healthz" | "HealthzOutbound", .. })
+        matches!(
+            self,
+            Target::Other { endpoint: "Healthz" | "HealthzOutbound" | "HealthzComponents", .. }
+        )
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     opening::{Opening, openings},
     ports,
     sockets::{self, Socket},
+    spans::Tracer,
     telemetry::{Telemetry, TelemetryOptions},
 };
 
@@ -44,6 +45,7 @@ pub(crate) struct Launched {
     pub(crate) places: Places,
     pub(crate) metrics_port: u16,
     metrics: Option<Arc<Metrics>>,
+    tracer: Option<Arc<Tracer>>,
     metrics_listeners: Vec<TcpListener>,
     /// Whether other machines can read them.
     metrics_are_exposed: bool,
@@ -80,7 +82,7 @@ impl Launched {
             warn!("no state store is configured: every request for state will be refused");
         }
         let telemetry = Telemetry::new(args, app_id, TelemetryOptions::default());
-        let metrics = telemetry.metrics.clone();
+        let (metrics, tracer) = (telemetry.metrics.clone(), telemetry.tracer.clone());
         let openings = openings(app_id, components, metrics.as_ref())?;
         let (places, listening) = match args.socket_folder() {
             Some(folder) => Listening::at_sockets(folder, app_id)?,
@@ -110,7 +112,8 @@ impl Launched {
             tokens: access.tokens,
             trusts_own_user: access.trusts_own_user,
         };
-        metrics.as_ref().inspect(|it| it.watch(sidecar.clone()));
+        let spans = tracer.as_ref().map(|it| it.counts().clone());
+        metrics.as_ref().inspect(|it| it.watch(sidecar.clone(), spans));
         let observer = telemetry.observer();
         let front = Arc::new(Front { sidecar: sidecar.clone(), limits, protection, observer });
         for flag in args.accepted.given() {
@@ -125,6 +128,7 @@ impl Launched {
             places,
             metrics_port,
             metrics,
+            tracer,
             metrics_listeners,
             metrics_are_exposed: args.metrics_listen_address.iter().any(|it| !it.0.is_loopback()),
             front,
@@ -205,6 +209,9 @@ impl Launched {
 impl Launched {
     /// Puts the stores in order before the end, if that does not take long.
     pub(crate) async fn close(&self) {
+        if let Some(tracer) = &self.tracer {
+            tracer.flush().await;
+        }
         let stores = self.openings.iter().filter_map(|it| it.slot.store());
         let closing = join_all(stores.map(|it| it.close()));
         if tokio::time::timeout(CLOSE_PATIENCE, closing).await.is_err() {

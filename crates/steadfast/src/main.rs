@@ -25,6 +25,7 @@ mod run;
 mod serve;
 mod signals;
 mod sockets;
+mod spans;
 mod telemetry;
 mod verify;
 

@@ -10,12 +10,14 @@ use prometheus::{
     TextEncoder, core::Collector,
 };
 use serde_json::json;
-use sidecar_api::{GrpcCall, GrpcMethod, HttpCall, Observer, Sidecar};
+use sidecar_api::{GrpcCall, GrpcMethod, HttpCall, Sidecar};
 
 use self::{
     components::ComponentMetrics, errors::ErrorMetrics, grpc::GrpcMetrics, http::HttpMetrics,
     resiliency::ResiliencyMetrics,
 };
+
+use crate::spans::Counts;
 
 mod components;
 mod errors;
@@ -130,9 +132,9 @@ impl Metrics {
     }
 
     /// Adds what can be looked up when somebody asks: what there is now in this sidecar, and what its process takes.
-    pub(crate) fn watch(&self, sidecar: Arc<Sidecar>) {
+    pub(crate) fn watch(&self, sidecar: Arc<Sidecar>, spans: Option<Arc<Counts>>) {
         register(&self.registry, now::Process::default());
-        register(&self.registry, now::Now::new(sidecar));
+        register(&self.registry, now::Now::new(sidecar, spans));
     }
 
     /// Makes room for a component: its requests are told apart from others' from now on.
@@ -167,22 +169,25 @@ impl Metrics {
     }
 }
 
-impl Observer for Metrics {
-    fn http(&self, call: &HttpCall<'_>) {
+impl Metrics {
+    /// A request over HTTP was answered.
+    pub(crate) fn http(&self, call: &HttpCall<'_>) {
         self.http.record(call);
         if let (Some(errors), Some(code)) = (&self.errors, call.error) {
             errors.record(code);
         }
     }
 
-    fn grpc(&self, call: &GrpcCall<'_>) {
+    /// A call over gRPC was answered.
+    pub(crate) fn grpc(&self, call: &GrpcCall<'_>) {
         self.grpc.record(call);
         if let Some(errors) = &self.errors {
             errors.record_status(call);
         }
     }
 
-    fn grpc_received(&self, method: GrpcMethod, bytes: u64) {
+    /// The messages of a call have come in.
+    pub(crate) fn grpc_received(&self, method: GrpcMethod, bytes: u64) {
         self.grpc.received(method, bytes);
     }
 }

@@ -16,7 +16,7 @@ use hyper::{
 use tonic::{Code, Status};
 
 use super::DAPR;
-use crate::{Front, GrpcCall};
+use crate::{Front, GrpcCall, Span};
 
 /// What can be called, with a place for all that cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,11 +91,17 @@ pub(super) struct Call {
     pub(super) headers: HeaderMap,
     pub(super) status: Code,
     pub(super) bytes: u64,
+    pub(super) span: Span,
 }
 
 impl Call {
     /// `None` if nobody wants to know.
-    pub(super) fn begin(front: &Arc<Front>, path: &str, headers: &HeaderMap) -> Option<Call> {
+    pub(super) fn begin(
+        front: &Arc<Front>,
+        path: &str,
+        headers: &HeaderMap,
+        span: Span,
+    ) -> Option<Call> {
         front.observer.as_ref()?;
         Some(Call {
             front: front.clone(),
@@ -106,6 +112,7 @@ impl Call {
             // Until there is an answer.
             status: Code::Cancelled,
             bytes: 0,
+            span,
         })
     }
 
@@ -130,6 +137,7 @@ impl Drop for Call {
             status: self.status,
             response_bytes: self.bytes,
             elapsed: self.started.elapsed(),
+            span: self.span,
         });
     }
 }

@@ -14,6 +14,7 @@ pub(super) enum Route {
     Transact { store: String },
     Health,
     OutboundHealth,
+    ComponentsHealth,
     GetMetadata,
     SetMetadata { name: String },
     Shutdown,
@@ -49,6 +50,7 @@ impl Route {
             }
             ["v1.0", "healthz"] if method == Method::GET => Route::Health,
             ["v1.0", "healthz", "outbound"] if method == Method::GET => Route::OutboundHealth,
+            ["v1.0", "healthz", "components"] if method == Method::GET => Route::ComponentsHealth,
             ["v1.0", "metadata"] if method == Method::GET => Route::GetMetadata,
             ["v1.0", "metadata", name] if method == Method::PUT => {
                 Route::SetMetadata { name: decode(name)? }
@@ -70,13 +72,14 @@ impl Route {
             Route::Transact { store } => state("ExecuteStateTransaction", store, false),
             Route::Health => other("Healthz", "/v1.0/healthz"),
             Route::OutboundHealth => other("HealthzOutbound", "/v1.0/healthz/outbound"),
+            Route::ComponentsHealth => other("HealthzComponents", "/v1.0/healthz/components"),
             Route::GetMetadata => other("GetMetadata", "/v1.0/metadata"),
             Route::SetMetadata { .. } => other("PutMetadata", "/v1.0/metadata/{key}"),
             Route::Shutdown => other("Shutdown", "/v1.0/shutdown"),
         }
     }
 
-    /// Whether this is about health alone.
+    /// Whether this is about health alone, and says nothing that not everybody may know.
     pub(super) fn is_health(&self) -> bool {
         matches!(self, Route::Health | Route::OutboundHealth)
     }

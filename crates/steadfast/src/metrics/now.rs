@@ -1,13 +1,21 @@
 //! What is looked up when somebody asks: the state of the sidecar at this moment, and what its process takes.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use prometheus::{
-    IntGauge, IntGaugeVec, Opts,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts,
     core::{Collector, Desc, GenericCounter},
     proto::MetricFamily,
 };
 use sidecar_api::{Sidecar, Status};
+
+use crate::spans::Counts;
 
 type Counter = GenericCounter<prometheus::core::AtomicF64>;
 
@@ -20,10 +28,12 @@ pub(super) struct Now {
     ready: IntGaugeVec,
     panics: prometheus::IntCounter,
     build: IntGaugeVec,
+    spans: IntCounterVec,
+    span_counts: Option<Arc<Counts>>,
 }
 
 impl Now {
-    pub(super) fn new(sidecar: Arc<Sidecar>) -> Now {
+    pub(super) fn new(sidecar: Arc<Sidecar>, span_counts: Option<Arc<Counts>>) -> Now {
         let own = HashMap::from([("app_id".to_owned(), sidecar.identity.app_id.clone())]);
         let opts = |name: &str, help: &str| Opts::new(name, help).const_labels(own.clone());
         let gauges = |name, help, labels: &[&str]| {
@@ -51,6 +61,15 @@ impl Now {
                 &["component"],
             ),
             panics: panics.expect(super::WELL_FORMED),
+            spans: IntCounterVec::new(
+                opts(
+                    "steadfast_spans_total",
+                    "Spans that a collector has taken, and those that are lost.",
+                ),
+                &["outcome"],
+            )
+            .expect(super::WELL_FORMED),
+            span_counts,
             build: gauges("steadfast_build_info", "The version of the sidecar.", &["version"]),
             sidecar,
         }
@@ -62,6 +81,7 @@ impl Collector for Now {
         let vectors = [&self.requests, &self.connections, &self.ready, &self.build];
         let mut all: Vec<_> = vectors.into_iter().flat_map(|it| it.desc()).collect();
         all.extend(self.panics.desc());
+        all.extend(self.spans.desc());
         all
     }
 
@@ -79,10 +99,19 @@ impl Collector for Now {
         }
         let version = self.sidecar.identity.version.as_str();
         self.build.with_label_values(&[version]).set(1);
+        let catch_up = |outcome: &str, now: &AtomicU64| {
+            let shown = self.spans.with_label_values(&[outcome]);
+            shown.inc_by(now.load(Relaxed).saturating_sub(shown.get()));
+        };
+        if let Some(counts) = &self.span_counts {
+            catch_up("exported", &counts.exported);
+            catch_up("dropped", &counts.dropped);
+        }
         self.panics.inc_by(self.sidecar.panics().saturating_sub(self.panics.get()));
         let vectors = [&self.requests, &self.connections, &self.ready, &self.build];
         let mut all: Vec<_> = vectors.into_iter().flat_map(|it| it.collect()).collect();
         all.extend(self.panics.collect());
+        all.extend(self.spans.collect());
         all
     }
 }

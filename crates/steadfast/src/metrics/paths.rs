@@ -74,8 +74,9 @@ struct Labelled<T> {
 }
 
 /// Paths that are no store's.
-const OTHERS: [&str; 5] = [
+const OTHERS: [&str; 6] = [
     "/v1.0/healthz",
+    "/v1.0/healthz/components",
     "/v1.0/healthz/outbound",
     "/v1.0/metadata",
     "/v1.0/metadata/{key}",

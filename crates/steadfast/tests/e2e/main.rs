@@ -16,4 +16,5 @@ mod redis;
 mod run;
 mod serve;
 mod support;
+mod tracing;
 mod verify;

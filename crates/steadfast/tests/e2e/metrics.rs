@@ -258,6 +258,7 @@ fn the_dashboard_and_the_reference_speak_of_metrics_that_exist() {
             "app_id,flow_direction,name,namespace,policy,status,target",
         ),
         ("dapr_resiliency_cb_state", "app_id,flow_direction,name,namespace,policy,status,target"),
+        ("steadfast_spans_total", "app_id,outcome"),
         ("dapr_error_code_total", "app_id,category,error_code"),
     ] {
         labels.insert(name.to_owned(), own.split(',').map(str::to_owned).collect());
