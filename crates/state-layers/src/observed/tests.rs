@@ -9,7 +9,9 @@ fn what_became_of_each_item_is_told_apart() {
     let lost = Err(Error::new(FailureKind::Lost, "gone"));
     let tally = |operation| {
         let mut tally = Tally::default();
-        [&Ok(()), &conflict, &refused, &lost].map(|it| tally.add(operation, it));
+        for it in [&Ok(()), &conflict, &refused, &lost] {
+            tally.add(operation, it);
+        }
         tally
     };
     let each = Tally { ok: 1, conflict: 1, not_applied: 1, unknown: 1 };
