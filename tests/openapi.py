@@ -114,8 +114,8 @@ class Server:
         )
         self.url = None
         for line in self.process.stdout:
-            if "HTTP server is running on port" in line:
-                self.url = f"http://127.0.0.1:{line.split()[-1]}"
+            if found := re.search(r"HTTP server is running on port (\d+)", line):
+                self.url = f"http://127.0.0.1:{found[1]}"
             if "dapr initialized" in line:
                 break
         if not self.url:

@@ -59,7 +59,7 @@ async fn check_apart((prefix, key): (String, Key), (other_prefix, other_key): (S
         let plan = Plan {
             component: "statestore".to_owned(),
             key_prefix: key_prefix.to_owned(),
-            encryption: None,
+            ..Plan::default()
         };
         stack(database.clone(), plan)
     };

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::either::Either;
 use tracing::{debug, warn};
 
-use crate::{Front, Limits};
+use crate::{Counts, Front, Limits, Load};
 
 mod peer;
 mod timed;
@@ -127,25 +127,28 @@ impl Ending {
 }
 
 /// Gives each connection to `talk` until `stop` resolves, then lets those that are busy finish for up to `grace`.
-/// Returns whether they did.
-pub(crate) async fn serve<F>(
-    front: Arc<Front>,
+/// Returns whether they did. Connections are added to those that `counts` picks.
+pub(crate) async fn serve<C, F>(
+    context: Arc<C>,
     listeners: Vec<Listener>,
     stop: impl Future<Output = ()>,
     grace: Duration,
-    talk: fn(Arc<Front>, Stream, Peer, Ending) -> F,
+    counts: Option<fn(&Load) -> &Counts>,
+    talk: fn(Arc<C>, Stream, Peer, Ending) -> F,
 ) -> bool
 where
+    C: AsRef<Front> + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     // No more than the semaphore can count, which is more than a machine can have.
-    let max = front.limits.connections_max.min(u32::MAX as usize >> 3);
+    let max = (*context).as_ref().limits.connections_max.min(u32::MAX as usize >> 3);
     let permits = Arc::new(Semaphore::new(max));
     let (tell, ending) = watch::channel(false);
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        let (front, permits, ending) = (front.clone(), permits.clone(), Ending(ending.clone()));
-        accepting.spawn(accept(front, listener, permits, ending, talk));
+        let (context, permits) = (context.clone(), permits.clone());
+        let ending = Ending(ending.clone());
+        accepting.spawn(accept(context, listener, permits, ending, counts, talk));
     }
     stop.await;
     accepting.shutdown().await;
@@ -155,13 +158,15 @@ where
     tokio::time::timeout(grace, ended).await.is_ok()
 }
 
-async fn accept<F>(
-    front: Arc<Front>,
+async fn accept<C, F>(
+    context: Arc<C>,
     listener: Listener,
     permits: Arc<Semaphore>,
     ending: Ending,
-    talk: fn(Arc<Front>, Stream, Peer, Ending) -> F,
+    counts: Option<fn(&Load) -> &Counts>,
+    talk: fn(Arc<C>, Stream, Peer, Ending) -> F,
 ) where
+    C: AsRef<Front> + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     loop {
@@ -175,12 +180,14 @@ async fn accept<F>(
                 continue;
             }
         };
-        let (front, ending) = (front.clone(), ending.clone());
+        let (context, ending) = (context.clone(), ending.clone());
         tokio::spawn(async move {
+            let front: &Front = (*context).as_ref();
+            let counted = counts.map(|of| of(&front.sidecar.load).connections.count());
             if let Some((stream, peer)) = accepted.ready(&front.limits, ending.clone()).await {
-                talk(front, stream, peer, ending).await;
+                talk(context.clone(), stream, peer, ending).await;
             }
-            drop(permit);
+            drop((counted, permit));
         });
     }
 }

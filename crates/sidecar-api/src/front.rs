@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
-use crate::{Protection, Served, Sidecar, admission::Budget};
+use crate::{Observer, Protection, Served, Sidecar, admission::Budget};
 
 /// What serving needs to know besides the sidecar itself, whatever it is spoken to in.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Front {
     pub is_public: bool,
     /// Whether HTTP/2 is spoken besides HTTP/1.1 on the port for HTTP.
     pub http2: bool,
+    /// Who is told of the requests that were answered, if anybody.
+    pub observer: Option<Arc<dyn Observer>>,
     /// Bytes of bodies that are in memory.
     pub(crate) body_bytes: Arc<Budget>,
 }
@@ -28,7 +30,22 @@ impl Front {
     pub fn new(sidecar: Arc<Sidecar>, limits: Limits, protection: Protection) -> Front {
         let served = ArcSwap::default();
         let body_bytes = Budget::new(limits.in_flight_bytes_max);
-        Front { sidecar, limits, protection, served, is_public: false, http2: true, body_bytes }
+        Front {
+            sidecar,
+            limits,
+            protection,
+            served,
+            is_public: false,
+            http2: true,
+            observer: None,
+            body_bytes,
+        }
+    }
+}
+
+impl AsRef<Front> for Front {
+    fn as_ref(&self) -> &Front {
+        self
     }
 }
 

@@ -24,15 +24,20 @@ use state::Outcome;
 use tonic::{Code, Status, body::Body};
 use tower_service::Service;
 
-use self::calls::Calls;
+pub use self::observed::GrpcMethod;
+use self::{
+    calls::Calls,
+    observed::{Call, Outgoing},
+};
 use crate::{
-    ApiError, Front, Listener,
+    ApiError, Front, Listener, Span,
     admission::{self, Metered},
     connections::{self, Activity, Ending, Peer, Stream, Timed, drive, protocols},
 };
 
 mod calls;
 mod metadata;
+mod observed;
 mod status;
 mod unserved;
 
@@ -54,7 +59,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
     grace: Duration,
 ) -> bool {
-    connections::serve(front, listeners, stop, grace, talk).await
+    connections::serve(front, listeners, stop, grace, Some(|it| &it.grpc), talk).await
 }
 
 async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {
@@ -79,9 +84,16 @@ async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {
         let (front, peer, dapr) = (front.clone(), peer.clone(), dapr.clone());
         let busy = activity.busy();
         async move {
-            let response = respond(&front, &peer, dapr, request).await;
-            drop(busy);
-            Ok::<_, Infallible>(response)
+            let counted = front.observer.as_ref().map(|_| front.sidecar.load.grpc.requests.count());
+            let span = Span::begin(front.observer.as_deref(), request.headers());
+            let mut call = Call::begin(&front, request.uri().path(), request.headers(), span);
+            let mut response = respond(&front, &peer, dapr, request).await;
+            span.tell_in_binary(response.headers_mut());
+            if let Some(call) = &mut call {
+                call.answered(response.headers());
+            }
+            drop((counted, busy));
+            Ok::<_, Infallible>(response.map(|inner| Outgoing { inner, call }))
         }
     });
     drive(builder.serve_connection(TokioIo::new(timed), service).into_owned(), until).await;
@@ -89,7 +101,7 @@ async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {
 
 /// Answers one call, whatever happens: a panic in here must not cost others their connection.
 async fn respond(
-    front: &Front,
+    front: &Arc<Front>,
     peer: &Peer,
     dapr: DaprServer<Calls>,
     request: Request<Incoming>,
@@ -106,7 +118,7 @@ async fn respond(
 }
 
 async fn answer(
-    front: &Front,
+    front: &Arc<Front>,
     peer: &Peer,
     mut dapr: DaprServer<Calls>,
     request: Request<Incoming>,
@@ -125,10 +137,15 @@ async fn answer(
     if let Some(refusal) = unserved::call(&call, front.served.load().grpc) {
         return Err(refusal);
     }
+    let front = front.clone();
     let time = client_timeout(headers)
         .map_or(front.limits.call_timeout, |it| it.min(front.limits.call_timeout));
     let share = Arc::new(front.body_bytes.share());
-    let request = request.map(|body| Metered { body, share: share.clone() });
+    let method = GrpcMethod::of(request.uri().path());
+    let request = request.map(|inner| {
+        let inner = observed::Incoming { inner, front: front.clone(), method, bytes: 0 };
+        Metered { body: inner, share: share.clone() }
+    });
     match tokio::time::timeout(time, dapr.call(request)).await {
         _ if share.was_refused() => Err(admission::no_room(&front.body_bytes)),
         Ok(Ok(response)) => Ok(response_of_ours(response)),

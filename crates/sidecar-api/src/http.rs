@@ -5,8 +5,12 @@
 //! `vocabulary`, and for the layers of the store.
 
 use std::{
-    convert::Infallible, fmt::Display, future::Future, panic::AssertUnwindSafe, sync::Arc,
-    time::Duration,
+    convert::Infallible,
+    fmt::Display,
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -26,7 +30,7 @@ use self::{
     route::{Changes, Route},
 };
 use crate::{
-    ApiError, Front, Listener,
+    ApiError, Front, HttpCall, Listener, Span, Target,
     connections::{self, Activity, Ending, Peer, Stream, Timed, drive, protocols},
 };
 
@@ -46,7 +50,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
     grace: Duration,
 ) -> bool {
-    connections::serve(front, listeners, stop, grace, talk).await
+    connections::serve(front, listeners, stop, grace, Some(|it| &it.http), talk).await
 }
 
 async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {
@@ -89,25 +93,67 @@ async fn respond_to(
     parts: &Parts,
     body: &mut impl Content,
 ) -> Response {
-    let answered = AssertUnwindSafe(answer(front, peer, parts, body)).catch_unwind().await;
-    let mut response = match answered {
-        Ok(Ok(response)) => response,
-        Ok(Err(e)) => reply::error(&e),
-        Err(_) => {
-            front.sidecar.panicked();
-            reply::error(&ApiError::internal())
-        }
+    let route = Route::of(&parts.method, parts.uri.path());
+    let span = match route.as_ref().is_ok_and(Route::is_health) {
+        true => Span::default(),
+        false => Span::begin(front.observer.as_deref(), &parts.headers),
     };
+    let Some(observer) = &front.observer else {
+        let replied = reply(front, peer, parts, body, &route).await;
+        let mut response = replied.unwrap_or_else(|e| reply::error(&e));
+        span.tell(&parts.headers, response.headers_mut());
+        cors::show(&front.protection, &parts.headers, &mut response);
+        return response;
+    };
+    let _busy = front.sidecar.load.http.requests.count();
+    let started = Instant::now();
+    let request_bytes = body.size_hint().exact().unwrap_or_default();
+    let replied = reply(front, peer, parts, body, &route).await;
+    let error = replied.as_ref().err().map(|it| it.code);
+    let mut response = replied.unwrap_or_else(|e| reply::error(&e));
+    span.tell(&parts.headers, response.headers_mut());
     cors::show(&front.protection, &parts.headers, &mut response);
+    observer.http(&HttpCall {
+        method: &parts.method,
+        uri: &parts.uri,
+        headers: &parts.headers,
+        target: route.as_ref().map_or(Target::Unknown, Route::target),
+        status: response.status(),
+        error,
+        request_bytes,
+        response_bytes: response.body().size_hint().exact().unwrap_or_default(),
+        elapsed: started.elapsed(),
+        span,
+    });
     response
 }
 
-async fn answer(front: &Front, peer: &Peer, parts: &Parts, body: &mut impl Content) -> Reply {
+async fn reply(
+    front: &Front,
+    peer: &Peer,
+    parts: &Parts,
+    body: &mut impl Content,
+    route: &Result<Route, ApiError>,
+) -> Reply {
+    let answered = AssertUnwindSafe(answer(front, peer, parts, body, route)).catch_unwind().await;
+    answered.unwrap_or_else(|_| {
+        front.sidecar.panicked();
+        Err(ApiError::internal())
+    })
+}
+
+async fn answer(
+    front: &Front,
+    peer: &Peer,
+    parts: &Parts,
+    body: &mut impl Content,
+    route: &Result<Route, ApiError>,
+) -> Reply {
     front.protection.admit(parts)?;
     if let Some(response) = cors::preflight(&front.protection, parts) {
         return Ok(response);
     }
-    let route = Route::of(&parts.method, parts.uri.path())?;
+    let route = route.as_ref().map_err(Clone::clone)?;
     // Health is for everybody, by its exact routes: probes know no secrets.
     if !route.is_health() {
         front.protection.authenticate(peer, &parts.headers).await?;
@@ -130,17 +176,18 @@ async fn answer(front: &Front, peer: &Peer, parts: &Parts, body: &mut impl Conte
     }
 }
 
-async fn follow(front: &Front, route: Route, parts: &Parts, body: &mut impl Content) -> Reply {
+async fn follow(front: &Front, route: &Route, parts: &Parts, body: &mut impl Content) -> Reply {
     match route {
-        Route::Save { store } => state_api::save(front, &store, parts, body).await,
-        Route::Get { store, key } => state_api::get(front, &store, &key, parts).await,
-        Route::Delete { store, key } => state_api::delete(front, &store, &key, parts).await,
-        Route::GetMany { store } => state_api::get_many(front, &store, parts, body).await,
-        Route::Transact { store } => state_api::transact(front, &store, parts, body).await,
+        Route::Save { store } => state_api::save(front, store, parts, body).await,
+        Route::Get { store, key } => state_api::get(front, store, key, parts).await,
+        Route::Delete { store, key } => state_api::delete(front, store, key, parts).await,
+        Route::GetMany { store } => state_api::get_many(front, store, parts, body).await,
+        Route::Transact { store } => state_api::transact(front, store, parts, body).await,
         Route::Health => system_api::health(&front.sidecar, parts.uri.query()),
         Route::OutboundHealth => system_api::outbound_health(&front.sidecar),
+        Route::ComponentsHealth => Ok(system_api::components_health(&front.sidecar).await),
         Route::GetMetadata => Ok(system_api::metadata(&front.sidecar)),
-        Route::SetMetadata { name } => system_api::set_metadata(front, &name, body).await,
+        Route::SetMetadata { name } => system_api::set_metadata(front, name, body).await,
         Route::Shutdown => Ok(system_api::shutdown(&front.sidecar, &parts.headers)),
     }
 }

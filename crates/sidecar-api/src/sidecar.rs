@@ -13,7 +13,7 @@ use state::Capabilities;
 use tokio::sync::watch;
 use tracing::error;
 
-use crate::{ApiError, Component, Service, Status};
+use crate::{ApiError, Component, Load, Service, Status};
 
 /// Everything that the fronts of one running sidecar share.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Sidecar {
     pub identity: Identity,
     /// The state API.
     pub service: Service,
+    /// How much there is to do at this moment.
+    pub load: Load,
     extended: Mutex<BTreeMap<String, String>>,
     resiliencies: Mutex<Vec<String>>,
     app_reached: AtomicBool,
@@ -102,6 +104,7 @@ impl Sidecar {
         Sidecar {
             identity,
             service,
+            load: Load::default(),
             extended: Mutex::default(),
             resiliencies: Mutex::default(),
             app_reached,

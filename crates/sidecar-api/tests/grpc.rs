@@ -282,6 +282,20 @@ async fn shutdown_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_context_of_a_trace_comes_back() {
+    let (_served, mut calls) = serve().await;
+    let binary: Vec<u8> = [&[0, 0][..], &[7; 16], &[1], &[8; 8], &[2, 1]].concat();
+    let mut request = Request::new(GetMetadataRequest {});
+    let value = tonic::metadata::BinaryMetadataValue::from_bytes(&binary);
+    request.metadata_mut().insert_bin("grpc-trace-bin", value);
+    let answer = calls.0.get_metadata(request).await.unwrap();
+    let back = answer.metadata().get_bin("grpc-trace-bin").unwrap().to_bytes().unwrap();
+    assert_eq!(&back[..], &binary[..]);
+    let answer = calls.0.get_metadata(Request::new(GetMetadataRequest {})).await.unwrap();
+    assert!(answer.metadata().get_bin("grpc-trace-bin").is_none());
+}
+
+#[tokio::test]
 async fn whoever_knows_no_token_is_refused() {
     let service = Service::new(APP_ID, [ready(memory().await)]);
     let sidecar = Arc::new(Sidecar::new(Identity::default(), service));

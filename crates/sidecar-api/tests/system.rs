@@ -82,6 +82,25 @@ async fn application_may_call_before_it_can_be_called() {
 }
 
 #[tokio::test]
+async fn each_database_is_asked_how_it_is() {
+    let late = component("late", false);
+    let served = serve(&[&late, &component("optional", true), &ready(memory().await)]).await;
+    let mut connection = served.connect().await;
+    let reply = connection.call("GET", "/v1.0/healthz/components", &[], "").await;
+    assert_eq!(reply.status, 503, "one is not open");
+    let components = &reply.json()["components"];
+    assert_eq!(
+        (&components[0]["name"], &components[0]["status"]),
+        (&json!("late"), &json!("opening"))
+    );
+    assert_eq!(components[0]["reason"], "it is being opened");
+    assert_eq!(components[2]["status"], "ready");
+    assert!(components[2]["milliseconds"].as_f64().unwrap() >= 0., "{reply:?}");
+    late.opened(memory().await);
+    assert_eq!(status(&mut connection, "/v1.0/healthz/components").await, 200);
+}
+
+#[tokio::test]
 async fn metadata_tells_what_each_component_is_and_promises() {
     let failing = component("failing", true);
     failing.failed(&Error::new(FailureKind::Unavailable, "cannot reach the database"));

@@ -16,7 +16,7 @@ mod resilient;
 
 pub use encrypted::{Cipher, Encrypted, Encryption, EncryptionKey, Form, KeyMistake, WrittenForm};
 pub use guarded::Guarded;
-pub use observed::Observed;
+pub use observed::{Observed, Observer, Operation, Tally};
 pub use prefixed::Prefixed;
 pub use resilient::{BreakerState, PolicyKind, ResiliencyEvent, ResiliencyObserver, Resilient};
 
@@ -35,12 +35,15 @@ pub struct Plan {
     pub ending: CancellationToken,
     /// Is told what the policy does.
     pub resiliency_observer: Option<Arc<dyn ResiliencyObserver>>,
+    /// Who is told of every operation, if anybody.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 /// Wraps a freshly opened store in the standard layers. Read from the bottom up: a request meets
 /// the last one first.
 pub fn stack(store: Arc<dyn Store>, plan: Plan) -> Arc<dyn Store> {
-    let Plan { component, key_prefix, encryption, policy, ending, resiliency_observer } = plan;
+    let Plan { component, key_prefix, encryption, policy, ending, resiliency_observer, observer } =
+        plan;
     // Nearest the database, so that what a layer refuses is never tried again, nor held against the store.
     let store = match policy {
         Some(policy) => {
@@ -59,5 +62,5 @@ pub fn stack(store: Arc<dyn Store>, plan: Plan) -> Arc<dyn Store> {
     // Outside everything that can take a capability away, so it sees what is really left.
     let store = Arc::new(Guarded { inner: store });
     // Outermost, so it reports what the application asked for, refusals included, once.
-    Arc::new(Observed { inner: store, component })
+    Arc::new(Observed { inner: store, component, observer })
 }

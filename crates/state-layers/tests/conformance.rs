@@ -25,7 +25,11 @@ static SUBJECTS: &[Subject] = &[
     },
     Subject {
         name: "observed",
-        open: || over_memory(|inner| Arc::new(Observed { inner, component: "test".to_owned() })),
+        open: || {
+            over_memory(|inner| {
+                Arc::new(Observed { inner, component: "test".to_owned(), observer: None })
+            })
+        },
         gaps: &[],
     },
     Subject {

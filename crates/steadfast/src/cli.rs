@@ -275,9 +275,19 @@ pub(crate) struct SidecarArgs {
     #[arg(short = 'G', long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
     pub(crate) dapr_grpc_port: Option<Port>,
 
-    /// The port that applications are told for metrics [default: 9090, or the next free one]
+    /// The port of the metrics, for Prometheus [default: 9090, or the next free one]
     #[arg(short = 'M', long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
     pub(crate) metrics_port: Option<Port>,
+
+    /// Addresses to listen on for those who read metrics
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',', value_parser = address, default_value = "127.0.0.1,[::1]")]
+    pub(crate) metrics_listen_address: Vec<Address>,
+
+    /// Whether there are metrics
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_value = "true", default_missing_value = "true",
+          value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    pub(crate) enable_metrics: bool,
 
     /// The port the application listens on; /v1.0/healthz waits for it
     #[arg(short = 'p', long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
@@ -368,6 +378,15 @@ pub(crate) struct SidecarArgs {
           default_value = "false", default_missing_value = "true",
           value_parser = BoolishValueParser::new(), value_name = "BOOL")]
     pub(crate) log_as_json: bool,
+
+    /// Log each request, at every level of the log
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    pub(crate) enable_api_logging: Option<bool>,
+
+    /// Show keys where requests are logged
+    #[arg(long)]
+    pub(crate) log_keys: bool,
 
     /// Append the sidecar's log to this file
     #[arg(long, value_name = "FILE")]

@@ -1,14 +1,21 @@
 //! What the files of `--config` make of a sidecar.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::bail;
 use sidecar_api::{Parts, Served};
 use state_config::{
     Configuration, Context,
-    configuration::{self, ApiRule, Loaded, Protocol},
+    configuration::{self, ApiRule, Loaded, Otel, Protocol},
 };
 use tracing::warn;
+
+use crate::{
+    api_log::ApiLogOptions,
+    metrics::{MetricsOptions, PathPattern},
+    spans::{OtelOptions, TracingOptions},
+    telemetry::TelemetryOptions,
+};
 
 /// Reads the files.
 ///
@@ -39,6 +46,53 @@ pub(crate) fn served(configuration: &Configuration) -> Served {
         Parts { state: has("state"), metadata: has("metadata"), shutdown: has("shutdown") }
     };
     Served { http: parts(Protocol::Http), grpc: parts(Protocol::Grpc) }
+}
+
+/// What it says of metrics, the log of the API, and traces.
+pub(crate) fn telemetry(configuration: &Configuration) -> TelemetryOptions {
+    let Configuration { metrics, tracing, api_logging, .. } = configuration;
+    let pattern = |it: &String| {
+        let pattern = PathPattern::new(it);
+        if pattern.is_none() {
+            warn!(
+                "`spec.metrics.http.pathMatching`: {it} does not begin with /, and matches nothing"
+            );
+        }
+        pattern
+    };
+    TelemetryOptions {
+        metrics: MetricsOptions {
+            enabled: metrics.enabled,
+            record_error_codes: metrics.record_error_codes,
+            latency_buckets: metrics.latency_buckets_ms.iter().map(|it| *it as f64).collect(),
+            increased_cardinality: metrics.increased_cardinality,
+            path_matching: metrics.path_matching.iter().filter_map(pattern).collect(),
+            exclude_verbs: metrics.exclude_verbs,
+        },
+        api_log: ApiLogOptions {
+            enabled: api_logging.enabled,
+            obfuscate_urls: api_logging.obfuscate_urls,
+            omit_health_checks: api_logging.omit_health_checks,
+            ..ApiLogOptions::default()
+        },
+        tracing: TracingOptions {
+            sampling_rate: tracing.sampling_rate,
+            stdout: tracing.stdout,
+            zipkin: tracing.zipkin.clone(),
+            otel: tracing.otel.as_ref().map(otel),
+        },
+    }
+}
+
+fn otel(it: &Otel) -> OtelOptions {
+    let usual = OtelOptions::default();
+    OtelOptions {
+        is_grpc: it.protocol == Protocol::Grpc,
+        endpoint: it.endpoint.clone(),
+        is_secure: it.is_secure,
+        headers: it.headers.clone(),
+        timeout: it.timeout_ms.map_or(usual.timeout, Duration::from_millis),
+    }
 }
 
 /// Whether a rule is about this part of the API. All that is served is of the first version, which has two names.

@@ -22,11 +22,15 @@ use crate::{
     components::Components,
     configuration,
     instances::{Facts, Instance, Registered},
+    metrics::Metrics,
+    metrics_port::MetricsPort,
     other_ports::OtherPorts,
     ports,
     reload::{RECONCILE_INTERVAL, Reloader, Sources},
     sockets::{self, Socket},
+    spans::Tracer,
     stores::Stores,
+    telemetry::Telemetry,
     tls,
 };
 
@@ -42,9 +46,11 @@ const APP_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Launched {
     pub(crate) sidecar: Arc<Sidecar>,
     pub(crate) places: Places,
-    pub(crate) metrics_port: u16,
+    pub(crate) metrics_port: MetricsPort,
     /// By which other commands find this sidecar.
     pub(crate) registered: Registered,
+    metrics: Option<Arc<Metrics>>,
+    tracer: Option<Arc<Tracer>>,
     front: Arc<Front>,
     other_ports: OtherPorts,
     listening: Listening,
@@ -95,7 +101,9 @@ impl Launched {
         }
         let service = Service::new(app_id, []).in_flight_max(args.max_in_flight_requests as usize);
         let sidecar = Arc::new(Sidecar::new(identity(args, app_id)?, service));
-        let stores = Stores::new(app_id, sidecar.clone(), components)?;
+        let telemetry = Telemetry::new(args, app_id, configuration::telemetry(&configuration));
+        let (metrics, tracer) = (telemetry.metrics.clone(), telemetry.tracer.clone());
+        let stores = Stores::new(app_id, sidecar.clone(), components, metrics.clone())?;
         let (places, listening) = match args.socket_folder() {
             Some(folder) => Listening::at_sockets(folder, app_id)?,
             None => Listening::at_ports(args, tls)?,
@@ -108,8 +116,8 @@ impl Launched {
             bail!("--app-port and {flag} are the same: the application has port {app}");
         }
         let other_ports = OtherPorts::take(&args.daprd)?;
-        let metrics_port =
-            ports::announce(port(args.metrics_port), METRICS_PORT, "--metrics-port")?;
+        info!("The request body size parameter is: {} bytes", args.body_bytes_max());
+        let metrics_port = MetricsPort::take(args)?;
         let limits = Limits {
             body_bytes_max: args.body_bytes_max(),
             head_bytes_max: args.head_bytes_max(),
@@ -128,6 +136,9 @@ impl Launched {
         let mut front = Front::new(sidecar.clone(), limits, protection);
         front.served.store(Arc::new(configuration::served(&configuration)));
         front.http2 = !is_set("DAPR_HTTP_DISABLE_H2C");
+        let spans = tracer.as_ref().map(|it| it.counts().clone());
+        metrics.as_ref().inspect(|it| it.watch(sidecar.clone(), spans));
+        front.observer = telemetry.observer();
         let front = Arc::new(front);
         let reloader = Some(Reloader {
             sources,
@@ -165,6 +176,8 @@ impl Launched {
             reloader,
             grace,
             block_shutdown: args.daprd.dapr_block_shutdown_duration,
+            metrics,
+            tracer,
         })
     }
 
@@ -191,6 +204,7 @@ impl Launched {
                 stores.end_pauses();
             }
         };
+        self.metrics_port.serve(&self.sidecar, self.metrics.clone())?;
         Ok(async move {
             let limits = front.limits.clone();
             let stopping = stopped(sidecar.clone());
@@ -225,6 +239,9 @@ impl Launched {
 
     /// Puts the stores in order before the end.
     pub(crate) async fn close(&self) {
+        if let Some(tracer) = &self.tracer {
+            tracer.flush().await;
+        }
         self.stores.close().await;
     }
 }
@@ -376,7 +393,11 @@ fn identity(args: &SidecarArgs, app_id: &str) -> anyhow::Result<Identity> {
 /// Waits until the application accepts connections.
 async fn reach_app(sidecar: Arc<Sidecar>, port: u16) {
     let address = sidecar.identity.app.address.clone();
-    info!("waiting for the application on port {port}");
+    let protocol = &sidecar.identity.app.protocol;
+    info!(
+        "application protocol: {protocol}. waiting on port {port}.  This will block until the app is \
+         listening on that port."
+    );
     while tokio::net::TcpStream::connect((address.as_str(), port)).await.is_err() {
         tokio::time::sleep(APP_PAUSE).await;
     }

@@ -9,12 +9,12 @@ use anyhow::bail;
 use sidecar_api::Component as Slot;
 use state::{Error, FailureKind, Store};
 use state_config::{Component, KeyPrefix, Policy};
-use state_layers::Plan;
+use state_layers::{Plan, ResiliencyObserver};
 use state_stores::{DRIVERS, Driver};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::{components::rejected_slot, encryption};
+use crate::{components::rejected_slot, encryption, metrics::Metrics};
 
 /// Everything it takes to open one store, again and again.
 #[derive(Clone, Debug)]
@@ -29,6 +29,7 @@ pub(crate) struct Opening {
     bare: Arc<OnceLock<Arc<dyn Store>>>,
     /// Whether that is another opening's store, too.
     reuses: bool,
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// What it takes to open each of these components. Those that this program has no driver for, and
@@ -83,7 +84,14 @@ impl Opening {
         let plan =
             Plan { component: name.clone(), key_prefix: prefix, encryption, ..Plan::default() };
         let bare = Arc::default();
-        Ok(Opening { described, component, driver, plan, bare, reuses: false })
+        Ok(Opening { described, component, driver, plan, bare, reuses: false, metrics: None })
+    }
+
+    /// The same, and what happens is counted.
+    pub(crate) fn counted_by(mut self, metrics: Option<Arc<Metrics>>) -> Opening {
+        self.plan.observer = metrics.as_ref().map(|it| it.component(&self.component.name));
+        self.metrics = metrics;
+        self
     }
 
     /// The same with what is done when the store fails. Cancelling `ending` ends its pauses.
@@ -92,6 +100,11 @@ impl Opening {
         policy: Option<Policy>,
         ending: &CancellationToken,
     ) -> Opening {
+        let target = policy.as_ref().zip(self.metrics.as_ref());
+        self.plan.resiliency_observer = target.map(|(policy, metrics)| {
+            let target = metrics.resiliency().target(&policy.resource, &self.component.name);
+            Arc::new(target) as Arc<dyn ResiliencyObserver>
+        });
         self.plan.policy = policy;
         self.plan.ending = ending.clone();
         self
@@ -152,7 +165,12 @@ impl Opening {
 
     /// One attempt, whose result applications see.
     pub(crate) async fn attempt(&self, slot: &Slot) -> state::Result<()> {
-        let store = self.open().await.inspect_err(|e| slot.failed(e))?;
+        let Component { name, component_type, .. } = &self.component;
+        let store = self.open().await.inspect_err(|e| {
+            self.metrics.as_ref().inspect(|it| it.init_failed(name, component_type, "init"));
+            slot.failed(e);
+        })?;
+        self.metrics.as_ref().inspect(|it| it.initialized(component_type));
         slot.opened(store);
         Ok(())
     }

@@ -41,13 +41,13 @@ pub(crate) fn main(args: RunArgs, started: Instant) -> anyhow::Result<ExitCode> 
     if let Some(file) = &args.run_file.path {
         return template::main(file, &args.run_file, args.sidecar.log_as_json);
     }
-    logging::start(&args.sidecar, true)?;
-    hardening::apply();
     let console = Console { json: args.sidecar.log_as_json };
     let app_id = match &args.sidecar.app_id {
         Some(it) => it.clone(),
         None => id_of_folder(),
     };
+    logging::start(&args.sidecar, &app_id, true)?;
+    hardening::apply();
     components::check_app_id(&app_id)?;
     let (access, token) = Access::for_run(!args.no_api_token)?;
     let described = described(&args.sidecar, &app_id, console)?;
@@ -313,7 +313,7 @@ pub(crate) fn variables(
         ("APP_ID", app_id.to_owned()),
         ("APP_PROTOCOL", app.protocol.clone()),
         ("APP_CHANNEL_ADDRESS", app.address.clone()),
-        ("DAPR_METRICS_PORT", launched.metrics_port.to_string()),
+        ("DAPR_METRICS_PORT", launched.metrics_port.port.to_string()),
     ];
     match &launched.places {
         Places::Ports { http, grpc, tls } => {

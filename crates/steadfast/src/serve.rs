@@ -32,9 +32,9 @@ pub(crate) fn main(args: &SidecarArgs, started: Instant) -> anyhow::Result<ExitC
     if args.daprd.wait {
         return crate::runtime()?.block_on(wait::main(args));
     }
-    logging::start(args, false)?;
-    hardening::apply();
     let app_id = args.app_id.as_deref().unwrap_or_default();
+    logging::start(args, app_id, false)?;
+    hardening::apply();
     components::check_app_id(app_id)?;
     let access = Access::from_environment()?;
     let files = args.config_files();

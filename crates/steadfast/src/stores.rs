@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     components::Components,
+    metrics::Metrics,
     opening::{Opening, openings, rejected_component},
     provision,
 };
@@ -43,6 +44,7 @@ pub(crate) struct Stores {
     resiliency: Mutex<Resiliency>,
     /// Ends the pauses of that.
     ending: CancellationToken,
+    metrics: Option<Arc<Metrics>>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,19 +63,19 @@ impl Stores {
         app_id: &str,
         sidecar: Arc<Sidecar>,
         components: Components,
+        metrics: Option<Arc<Metrics>>,
     ) -> anyhow::Result<Arc<Stores>> {
         let Components { usable, resiliency, mut rejected } = components;
         let ending = CancellationToken::new();
         let mut wanted = BTreeMap::new();
         for opening in openings(app_id, usable, &mut rejected)? {
             let policy = resiliency.policy_for(&opening.component.name);
-            let opening = opening.with_policy(policy, &ending);
+            let opening = opening.counted_by(metrics.clone()).with_policy(policy, &ending);
             let it = Wanted { slot: Arc::new(opening.slot()), opening: Arc::new(opening) };
             sidecar.service.put(&it.slot);
             wanted.insert(it.slot.name.clone(), it);
         }
         let app_id = app_id.to_owned();
-        sidecar.set_resiliencies(resiliency.resources());
         let stores = Stores {
             app_id,
             sidecar,
@@ -81,7 +83,14 @@ impl Stores {
             rejected: Mutex::default(),
             resiliency: resiliency.into(),
             ending,
+            metrics,
         };
+        stores.count_policies(&Resiliency::default());
+        for it in &rejected {
+            stores.metrics.as_ref().inspect(|metrics| {
+                metrics.init_failed(&it.name, &it.component_type, "creation");
+            });
+        }
         stores.show_rejected(rejected);
         Ok(Arc::new(stores))
     }
@@ -161,6 +170,7 @@ impl Stores {
             }
             match Opening::new(&self.app_id, component.clone()) {
                 Ok(opening) => {
+                    let opening = opening.counted_by(self.metrics.clone());
                     let mut opening = opening.with_policy(policy, &self.ending);
                     if let Some(it) = as_before {
                         opening = opening.around(&it.opening);
@@ -177,6 +187,8 @@ impl Stores {
         }
         drop(wanted);
         self.show_rejected(rejected);
+        let before = std::mem::replace(&mut *self.resiliency.lock(), resiliency);
+        self.count_policies(&before);
     }
 
     /// Shows these where there is nothing else of their name, and no longer those that were shown before.
@@ -209,6 +221,15 @@ impl Stores {
         }
         let (opening, slot) = (it.opening.clone(), Arc::downgrade(&it.slot));
         tokio::spawn(self.clone().bring_up(opening, slot, true));
+    }
+
+    /// Counts and shows the resources of policies that there were not `before`.
+    fn count_policies(&self, before: &Resiliency) {
+        let resiliency = self.resiliency.lock();
+        self.sidecar.set_resiliencies(resiliency.resources());
+        let Some(metrics) = &self.metrics else { return };
+        let are_new = resiliency.resources().iter().filter(|it| !before.resources().contains(it));
+        are_new.for_each(|it| metrics.resiliency().loaded(it));
     }
 
     /// What is done when stores fail.

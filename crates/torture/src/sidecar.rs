@@ -222,8 +222,10 @@ async fn read(output: impl AsyncRead + Unpin, log: Arc<watch::Sender<Log>>) {
 
 impl Log {
     fn add(&mut self, line: String) {
-        let port_after =
-            |text| line.rsplit_once(text).and_then(|(_, port): (_, &str)| port.trim().parse().ok());
+        let port_after = |text| {
+            let (_, rest): (_, &str) = line.rsplit_once(text)?;
+            rest.split(|it: char| !it.is_ascii_digit()).next()?.parse().ok()
+        };
         self.port = port_after("HTTP server is running on port ").or(self.port);
         self.grpc_port = port_after("gRPC server is running on port ").or(self.grpc_port);
         self.ready |= line.contains("dapr initialized");

@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 
 use super::body::decode;
-use crate::{ApiError, served::Part};
+use crate::{ApiError, Target, served::Part};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route {
@@ -14,6 +14,7 @@ pub(super) enum Route {
     Transact { store: String },
     Health,
     OutboundHealth,
+    ComponentsHealth,
     GetMetadata,
     SetMetadata { name: String },
     Shutdown,
@@ -64,6 +65,7 @@ impl Route {
             }
             ["v1.0", "healthz"] if method == Method::GET => Route::Health,
             ["v1.0", "healthz", "outbound"] if method == Method::GET => Route::OutboundHealth,
+            ["v1.0", "healthz", "components"] if method == Method::GET => Route::ComponentsHealth,
             ["v1.0", "metadata"] if method == Method::GET => Route::GetMetadata,
             ["v1.0", "metadata", name] if method == Method::PUT => {
                 Route::SetMetadata { name: decode(name)? }
@@ -81,7 +83,9 @@ impl Route {
             | Route::Delete { .. }
             | Route::GetMany { .. }
             | Route::Transact { .. } => Some(Part::State),
-            Route::GetMetadata | Route::SetMetadata { .. } => Some(Part::Metadata),
+            Route::GetMetadata | Route::SetMetadata { .. } | Route::ComponentsHealth => {
+                Some(Part::Metadata)
+            }
             Route::Shutdown => Some(Part::Shutdown),
             Route::Health | Route::OutboundHealth => None,
         }
@@ -105,11 +109,31 @@ impl Route {
             | Route::GetMany { .. }
             | Route::Health
             | Route::OutboundHealth
+            | Route::ComponentsHealth
             | Route::GetMetadata => Changes::Nothing,
         }
     }
 
-    /// Whether this is about health alone.
+    /// What it is for, as those are told who observe requests.
+    pub(super) fn target(&self) -> Target<'_> {
+        let state = |endpoint, store, has_key| Target::State { endpoint, store, has_key };
+        let other = |endpoint, path| Target::Other { endpoint, path };
+        match self {
+            Route::Save { store } => state("SaveState", store, false),
+            Route::Get { store, .. } => state("GetState", store, true),
+            Route::Delete { store, .. } => state("DeleteState", store, true),
+            Route::GetMany { store } => state("GetBulkState", store, false),
+            Route::Transact { store } => state("ExecuteStateTransaction", store, false),
+            Route::Health => other("Healthz", "/v1.0/healthz"),
+            Route::OutboundHealth => other("HealthzOutbound", "/v1.0/healthz/outbound"),
+            Route::ComponentsHealth => other("HealthzComponents", "/v1.0/healthz/components"),
+            Route::GetMetadata => other("GetMetadata", "/v1.0/metadata"),
+            Route::SetMetadata { .. } => other("PutMetadata", "/v1.0/metadata/{key}"),
+            Route::Shutdown => other("Shutdown", "/v1.0/shutdown"),
+        }
+    }
+
+    /// Whether this is about health alone, and says nothing that not everybody may know.
     pub(super) fn is_health(&self) -> bool {
         self.part().is_none()
     }

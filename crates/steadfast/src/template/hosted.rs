@@ -57,11 +57,7 @@ async fn host(
 ) -> anyhow::Result<ExitCode> {
     let json = args.sidecar.log_as_json;
     let log = Lines::of_sidecar(app_id).to(order.sidecar_log.console, opened(&order.sidecar_log)?);
-    logging::start_to(
-        &args.sidecar,
-        if json { log.bare() } else { log },
-        order.sidecar_log.console,
-    )?;
+    logging::start_to(&args.sidecar, app_id, if json { log.bare() } else { log })?;
     let app_lines = Lines::of_app(app_id).to(order.app_log.console, opened(&order.app_log)?);
     let (access, token) = Access::for_run(!args.no_api_token)?;
     let described = run::described(&args.sidecar, app_id, Console { json })?;

@@ -125,14 +125,16 @@ async fn ready(stdout: ChildStdout) -> Result<Ready, String> {
     let (mut log, mut port) = (Vec::new(), None);
     while let Ok(Some(line)) = lines.next_line().await {
         if let Some((_, number)) = line.rsplit_once("HTTP server is running on port ") {
-            port = number.trim().parse().ok();
+            let digits = number.split(|it: char| !it.is_ascii_digit()).next();
+            port = digits.and_then(|it| it.parse().ok());
         }
         let is_ready = line.contains("dapr initialized");
         log.push(line);
         if let Some(port) = port.filter(|_| is_ready) {
             // A full pipe would stop the sidecar.
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            let error = |it: &String| it.split_once(" ERROR ").map(|(_, it)| it.to_owned());
+            let error =
+                |it: &String| it.split_once(" level=error msg=").map(|(_, it)| it.to_owned());
             return Ok(Ready { port, errors: log.iter().filter_map(error).collect() });
         }
     }

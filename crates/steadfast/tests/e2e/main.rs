@@ -10,6 +10,7 @@ mod encryption;
 mod etcd;
 mod install;
 mod instances;
+mod metrics;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "redis")]
@@ -30,4 +31,5 @@ mod support;
 mod template;
 mod tls;
 mod tools;
+mod tracing;
 mod verify;

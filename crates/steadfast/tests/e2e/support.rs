@@ -97,14 +97,20 @@ impl Steadfast {
 
     /// The port of the HTTP API, as the log says it.
     pub(crate) fn port(&mut self) -> u16 {
-        let told = "HTTP server is running on port ";
-        number_after(told, &self.line_with(told)).unwrap()
+        self.port_after("HTTP server is running on port ")
+    }
+
+    /// The port that a line to come has after `text`.
+    pub(crate) fn port_after(&mut self, text: &str) -> u16 {
+        let line = self.line_with(text);
+        leading_number(line.split(text).nth(1).unwrap())
     }
 
     /// The port of its gRPC API, which it has told by the time it has told that of HTTP.
     pub(crate) fn grpc_port(&self) -> u16 {
-        let told = "gRPC server is running on port ";
-        self.seen.iter().find_map(|it| number_after(told, it)).unwrap()
+        let told =
+            self.seen.iter().find_map(|it| it.split("gRPC server is running on port ").nth(1));
+        leading_number(told.unwrap())
     }
 
     /// Sends a signal to this process alone.
@@ -135,11 +141,8 @@ impl Steadfast {
     }
 }
 
-/// The number that follows these words in a line. More may follow, in a log that is JSON.
-fn number_after(words: &str, line: &str) -> Option<u16> {
-    let rest = line.split(words).nth(1)?;
-    let len = rest.bytes().take_while(u8::is_ascii_digit).count();
-    rest[..len].parse().ok()
+fn leading_number(text: &str) -> u16 {
+    text.split(|it: char| !it.is_ascii_digit()).next().unwrap().parse().unwrap()
 }
 
 impl Drop for Steadfast {
