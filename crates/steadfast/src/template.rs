@@ -1,7 +1,7 @@
 //! `steadfast run -f`: the applications of a `dapr.yaml`, each with its sidecar.
 //!
 //! [`plan`] makes of the file what is to be started, or says all that is wrong with it. Each application then gets a process
-//! of this program, which hosts its sidecar and starts it: [`hosted`]. So every sidecar has the folder, the log and the
+//! of this program, which hosts its sidecar and starts it: [`mod@hosted`]. So every sidecar has the folder, the log and the
 //! end of its own, and one that is killed takes no other with it. Both ends hold a socket, [`channel`]; a host that finds it
 //! closed knows that the run is gone, and ends. [`running`] is the run.
 
