@@ -68,7 +68,11 @@ impl Served {
     pub(crate) fn start(protection: Protection) -> Served {
         let store = block_on(Recorded::memory());
         let ready = Component::new("statestore", "state.in-memory", "v1", false);
-        let plan = Plan { component: ready.name.clone(), key_prefix: PREFIX.to_owned(), ..Plan::default() };
+        let plan = Plan {
+            component: ready.name.clone(),
+            key_prefix: PREFIX.to_owned(),
+            ..Plan::default()
+        };
         ready.opened(stack(store.clone(), plan));
         let opening = Component::new("opening", "state.in-memory", "v1", true);
         let rejected = Component::new("rejected", "state.in-memory", "v1", true);
@@ -77,7 +81,7 @@ impl Served {
         let identity = Identity { app_id: "cart".to_owned(), ..Identity::default() };
         let sidecar = Arc::new(Sidecar::new(identity, Service::new("cart", components)));
         let limits = Limits { body_bytes_max: BODY_BYTES_MAX, ..Limits::default() };
-        let front = Front { sidecar, limits, protection, observer: None };
+        let front = Front::new(sidecar, limits, protection);
         let mut served = Served { front, store, etag: Bytes::new() };
         served.fill();
         served
