@@ -30,12 +30,13 @@ fn is_root() -> bool {
 }
 
 #[test]
-fn nothing_is_listened_on_but_two_ports_of_the_loopback() {
+fn nothing_is_listened_on_but_three_ports_of_the_loopback() {
     if !is_root() {
         return;
     }
     let folder = TempDir::new().unwrap();
-    let (sidecar, port) = Steadfast::serve(folder.path(), &["--state-store", "memory", "-G", "0"]);
+    let flags = ["--state-store", "memory", "-G", "0", "-M", "0"];
+    let (sidecar, port) = Steadfast::serve(folder.path(), &flags);
     let process = Process::new(sidecar.child.id().cast_signed()).unwrap();
     let sockets: HashSet<u64> = process
         .fd()
@@ -49,7 +50,8 @@ fn nothing_is_listened_on_but_two_ports_of_the_loopback() {
     let own: Vec<_> = tcp.filter(|it| sockets.contains(&it.inode)).collect();
     let udp = procfs::net::udp().unwrap().into_iter().chain(procfs::net::udp6().unwrap());
     assert_eq!(udp.filter(|it| sockets.contains(&it.inode)).count(), 0);
-    let expected = HashSet::from([port, sidecar.grpc_port()]);
+    let metrics = sidecar.told_port("metrics server is running on port ");
+    let expected = HashSet::from([port, sidecar.grpc_port(), metrics]);
     let ports: HashSet<u16> = own.iter().map(|it| it.local_address.port()).collect();
     assert_eq!(ports, expected);
     for it in &own {

@@ -108,9 +108,12 @@ impl Steadfast {
 
     /// The port of its gRPC API, which it has told by the time it has told that of HTTP.
     pub(crate) fn grpc_port(&self) -> u16 {
-        let told =
-            self.seen.iter().find_map(|it| it.split("gRPC server is running on port ").nth(1));
-        leading_number(told.unwrap())
+        self.told_port("gRPC server is running on port ")
+    }
+
+    /// The port that a line that was seen has after `text`.
+    pub(crate) fn told_port(&self, text: &str) -> u16 {
+        leading_number(self.seen.iter().find_map(|it| it.split(text).nth(1)).unwrap())
     }
 
     /// Sends a signal to this process alone.
