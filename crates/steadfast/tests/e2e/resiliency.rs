@@ -92,7 +92,8 @@ async fn an_application_that_saves_while_its_server_is_away_is_told_no_lies() {
     server.process().restart().await.unwrap();
     sidecar.line_with("Recovered processing operation component[statestore] output after ");
     server.process().kill().unwrap();
-    let opened = "Circuit breaker \"simpleCB-statestore\" changed state from closed to open";
+    // As the log has it, where quotes are escaped.
+    let opened = r#"Circuit breaker \"simpleCB-statestore\" changed state from closed to open"#;
     sidecar.line_with(opened);
     let refused = Client::new(port).save("other", "1");
     assert_eq!(refused.status, 503, "{}", refused.body);
