@@ -14,6 +14,7 @@ import html
 import http.server
 import json
 import os
+import re
 import pathlib
 import shutil
 import socket
@@ -216,8 +217,7 @@ def sidecar(steadfast, arguments, token=None):
                 if time.monotonic() > deadline or process.poll() is not None:
                     sys.exit(f"FAIL: the sidecar does not start\n{log.read_text()}")
                 time.sleep(0.05)
-            line = next(it for it in log.read_text().splitlines() if "HTTP server is running on port" in it)
-            yield process, int(line.split()[-1])
+            yield process, int(re.search(r"HTTP server is running on port (\d+)", log.read_text()).group(1))
         finally:
             process.kill()
             process.wait()

@@ -10,6 +10,7 @@ reset, heads and bodies that come byte by byte, clients that take no answer. Sou
 import argparse
 import asyncio
 import os
+import re
 import pathlib
 import resource
 import signal
@@ -51,8 +52,7 @@ class Sidecar:
             if time.monotonic() > deadline or self.process.poll() is not None:
                 sys.exit(f"FAIL: the sidecar does not start\n{self.text()}")
             time.sleep(0.05)
-        line = next(it for it in self.text().splitlines() if "HTTP server is running on port" in it)
-        self.port = int(line.split()[-1])
+        self.port = int(re.search(r"HTTP server is running on port (\d+)", self.text()).group(1))
 
     def text(self):
         return pathlib.Path(self.log.name).read_text()
