@@ -15,10 +15,6 @@ use clap::{
 use sidecar_api::IN_FLIGHT_MAX;
 use state_config::GoDuration;
 
-mod daprd;
-
-pub(crate) use daprd::{DaprdArgs, Mode};
-
 use crate::{
     accepted::Accepted,
     init::{InitArgs, UninstallArgs},
@@ -29,19 +25,20 @@ use crate::{
     template::RunFile,
 };
 
+mod daprd;
 mod state;
 mod tools;
 mod verify;
 
+pub(crate) use daprd::{DaprdArgs, Mode};
 pub(crate) use state::{
     CopyArgs, DeleteArgs, ExportArgs, GetArgs, IfExists, ImportArgs, ListArgs, Place, SetArgs,
     StateArgs, StateCommand, StoreArgs,
 };
-pub(crate) use verify::VerifyArgs;
-
 pub(crate) use tools::{
     ComponentsArgs, DoctorArgs, ExplainArgs, ExplainCommand, ExplainKeyArgs, Output, ScopeArgs,
 };
+pub(crate) use verify::VerifyArgs;
 
 #[derive(Debug, Parser)]
 #[command(
