@@ -260,7 +260,7 @@ impl ApiError {
         let message = format!("state store {store} is not ready: {reason}");
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ERR_STATE_STORE_NOT_READY", message)
             .detail(resource_info(store))
-            .hint("correct its component file and start the sidecar again")
+            .hint("correct its component file: the change takes effect at once, unless hot reload is off")
     }
 
     /// Asks the caller to try again, after a pause.
