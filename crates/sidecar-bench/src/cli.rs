@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{contest, durable, echo, memory, setup::Setup, start};
+use crate::{contest, durable, echo, memory, setup::Setup, soak, start};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -113,6 +113,19 @@ Examples:
   cargo bench-sidecar redis
   cargo bench-sidecar redis --rounds 3 --requests 50000")]
     Redis(contest::Args),
+    /// Whether it stays the same for hours
+    ///
+    /// Starts a redis-server that flushes every write, and a sidecar on it, and sends half of what they
+    /// can do: reads, saves with and without a lifetime, deletes, transactions of 5 and bulk gets of 20,
+    /// each when it is due, whether the answers before it are there or not. The store is killed twelve
+    /// times, and is away for a second. Resident memory, open files and tasks are looked at every 10
+    /// seconds. Failures are growth of 1 MiB per hour after the first twelfth, files or tasks that
+    /// accumulate, and requests that fail while the store is there. Not a part of `all`.
+    #[command(after_help = "\
+Examples:
+  cargo bench-sidecar soak
+  cargo bench-sidecar soak --minutes 12 --rate 1000")]
+    Soak(soak::Args),
     /// All of these in a short form, which takes two or three minutes
     ///
     /// `redis` is left out, and a line says so, if there is no redis-server.

@@ -27,6 +27,7 @@ mod redis;
 mod report;
 mod server;
 mod setup;
+mod soak;
 mod start;
 mod statistics;
 mod traffic;
@@ -58,6 +59,7 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         Command::Grpc(args) => print(http::run(Wire::Grpc, args, setup)),
         Command::Durable(args) => print(durable::run(args, setup)),
         Command::Redis(args) => print(redis::run(args, setup)),
+        Command::Soak(args) => print(soak::run(args, setup)),
         Command::All => {
             let mut good = print(start::run(&start::Args::SHORT, setup))?;
             good &= print(http::run(Wire::Http, &http::SHORT, setup))?;

@@ -14,6 +14,8 @@ use crate::{
     traffic::{self, KEYS, TTL, VALUE_LEN},
 };
 
+use self::database::Durability;
+
 pub(crate) mod database;
 
 pub(crate) const SHORT: Args =
@@ -47,7 +49,7 @@ struct Servers {
 pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
     load::block_on(async {
         let data = setup.data()?;
-        let redis = database::start(data.path()).await?;
+        let redis = database::start(data.path(), Durability::Nothing).await?;
         let sidecar = setup.sidecar(&format!("redis://{}", redis.address))?;
         let sidecar = Server::start(Wire::Http, sidecar, "--dapr-http-port").await?;
         let echo = Server::start(Wire::Http, echo::command(Wire::Http, VERSION)?, "--port").await?;

@@ -52,10 +52,19 @@ impl Server {
     /// Starts any server, and waits until `answers` gets what it wants of it.
     pub(crate) async fn start_when(
         answers: impl AsyncFn(SocketAddr) -> anyhow::Result<()>,
+        command: Command,
+        port_flag: &str,
+    ) -> anyhow::Result<Server> {
+        Server::start_at(free_address()?, answers, command, port_flag).await
+    }
+
+    /// As [`Server::start_when`], at an address where one was before.
+    pub(crate) async fn start_at(
+        address: SocketAddr,
+        answers: impl AsyncFn(SocketAddr) -> anyhow::Result<()>,
         mut command: Command,
         port_flag: &str,
     ) -> anyhow::Result<Server> {
-        let address = free_address()?;
         command
             .args([port_flag, &address.port().to_string()])
             .stdin(Stdio::null())
@@ -101,7 +110,7 @@ impl Drop for Server {
 }
 
 /// An address that was free a moment ago.
-fn free_address() -> anyhow::Result<SocketAddr> {
+pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
     Ok(probe.local_addr()?)
 }

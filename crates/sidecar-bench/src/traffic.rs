@@ -74,6 +74,29 @@ pub(crate) fn mixed() -> Requests {
     Requests { all: (0..KEYS).flat_map(pair).map(Request::Http).collect(), keys_each: 1, good }
 }
 
+/// What an application does in a day, in a fixed order: 12 reads, 4 saves, one of them with a lifetime,
+/// a delete, a transaction of 5 and two bulk gets of 20, again and again with other keys.
+pub(crate) fn everyday() -> Requests {
+    let mut next = 0..;
+    let mut key_range = |len| {
+        let start = next.nth(len - 1).expect("there is no end") + 1 - len;
+        start..start + len
+    };
+    let mut all = Vec::new();
+    for _ in 0..KEYS / 20 {
+        for options in ["", TTL, "", ""] {
+            all.extend(key_range(3).map(|it| get(&key(it))));
+            all.extend(key_range(1).map(|it| save(&key(it), options)));
+        }
+        all.extend([bulk_get(key_range(20)), transaction(key_range(5))]);
+        all.extend(key_range(1).map(|it| delete(&key(it))));
+        all.push(bulk_get(key_range(20)));
+    }
+    // Not every key is there.
+    let good = Good { statuses: &[200, 204], body_len_min: 0 };
+    Requests { all: all.into_iter().map(Request::Http).collect(), keys_each: 1, good }
+}
+
 /// A read of a key that is not there.
 pub(crate) fn probe(wire: Wire) -> Request {
     match wire {
@@ -123,6 +146,20 @@ fn save(key: &str, options: &str) -> Bytes {
 fn bulk_get(keys: Range<usize>) -> Bytes {
     let keys: Vec<String> = keys.map(|it| format!(r#""{}""#, key(it))).collect();
     post("/bulk", &format!(r#"{{"keys":[{}]}}"#, keys.join(",")))
+}
+
+fn transaction(keys: Range<usize>) -> Bytes {
+    let value = str::from_utf8(&VALUE).expect("it was made of text");
+    let operation = |it| {
+        let key = key(it);
+        format!(r#"{{"operation":"upsert","request":{{"key":"{key}","value":{value}}}}}"#)
+    };
+    let operations: Vec<String> = keys.map(operation).collect();
+    post("/transaction", &format!(r#"{{"operations":[{}]}}"#, operations.join(",")))
+}
+
+fn delete(key: &str) -> Bytes {
+    format!("DELETE /v1.0/state/{STORE}/{key} HTTP/1.1\r\nhost: localhost\r\n\r\n").into()
 }
 
 fn post(route: &str, body: &str) -> Bytes {

@@ -1,4 +1,4 @@
-//! A Redis of its own, which keeps nothing when it ends.
+//! A Redis of its own.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::server::Server;
+use crate::server::{self, Server};
 
 const PROGRAM: &str = "redis-server";
 
@@ -28,16 +28,37 @@ pub(crate) fn is_installed() -> anyhow::Result<bool> {
     }
 }
 
+/// What is on the disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Durability {
+    Nothing,
+    /// Each write, when it is acknowledged.
+    EveryWrite,
+}
+
 /// Starts one that has only `folder` to write to.
-pub(super) async fn start(folder: &Path) -> anyhow::Result<Server> {
+pub(crate) async fn start(folder: &Path, durability: Durability) -> anyhow::Result<Server> {
+    start_at(server::free_address()?, folder, durability).await
+}
+
+/// As [`start`], where one was before; it finds again what that one has flushed.
+pub(crate) async fn start_at(
+    address: SocketAddr,
+    folder: &Path,
+    durability: Durability,
+) -> anyhow::Result<Server> {
     if !is_installed()? {
         bail!(MISSING);
     }
     let log = folder.join("redis.log");
     let mut command = Command::new(PROGRAM);
-    command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    command.args(["--bind", "127.0.0.1", "--save", ""]);
+    command.args(match durability {
+        Durability::Nothing => ["--appendonly", "no", "--appendfsync", "no"],
+        Durability::EveryWrite => ["--appendonly", "yes", "--appendfsync", "always"],
+    });
     command.arg("--dir").arg(folder).arg("--logfile").arg(&log);
-    Server::start_when(answers, command, "--port").await.with_context(|| {
+    Server::start_at(address, answers, command, "--port").await.with_context(|| {
         let log = fs::read_to_string(log).unwrap_or_default();
         format!("redis-server does not start; its log:\n{log}")
     })

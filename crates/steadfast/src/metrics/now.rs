@@ -27,6 +27,7 @@ pub(super) struct Now {
     connections: IntGaugeVec,
     ready: IntGaugeVec,
     panics: prometheus::IntCounter,
+    tasks: IntGauge,
     build: IntGaugeVec,
     spans: IntCounterVec,
     span_counts: Option<Arc<Counts>>,
@@ -43,6 +44,10 @@ impl Now {
         let panics = prometheus::IntCounter::with_opts(opts(
             "steadfast_panics_total",
             "Requests that met a bug of the sidecar.",
+        ));
+        let tasks = IntGauge::with_opts(opts(
+            "steadfast_tasks",
+            "Tasks of the sidecar that have not ended; with no requests, their number stays the same.",
         ));
         Now {
             requests: gauges(
@@ -61,6 +66,7 @@ impl Now {
                 &["component"],
             ),
             panics: panics.expect(super::WELL_FORMED),
+            tasks: tasks.expect(super::WELL_FORMED),
             spans: IntCounterVec::new(
                 opts(
                     "steadfast_spans_total",
@@ -81,6 +87,7 @@ impl Collector for Now {
         let vectors = [&self.requests, &self.connections, &self.ready, &self.build];
         let mut all: Vec<_> = vectors.into_iter().flat_map(|it| it.desc()).collect();
         all.extend(self.panics.desc());
+        all.extend(self.tasks.desc());
         all.extend(self.spans.desc());
         all
     }
@@ -108,9 +115,13 @@ impl Collector for Now {
             catch_up("dropped", &counts.dropped);
         }
         self.panics.inc_by(self.sidecar.panics().saturating_sub(self.panics.get()));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.tasks.set(i64::try_from(runtime.metrics().num_alive_tasks()).unwrap_or(i64::MAX));
+        }
         let vectors = [&self.requests, &self.connections, &self.ready, &self.build];
         let mut all: Vec<_> = vectors.into_iter().flat_map(|it| it.collect()).collect();
         all.extend(self.panics.collect());
+        all.extend(self.tasks.collect());
         all.extend(self.spans.collect());
         all
     }
