@@ -94,13 +94,21 @@ pub(crate) fn described(
     app_id: &str,
     console: Console,
 ) -> anyhow::Result<Described> {
-    let files = args.config_files();
+    let files = configuration_files(args);
     let context = components::context(app_id, !args.disable_builtin_k8s_secret_store)?;
     let configuration = configuration::load(&context, &files)?;
     let configured = components::configured(&context, &configuration);
     let components = chosen_components(args, &configured, console)?;
     let sources = Sources { context, folders: followed(args), files };
     Ok(Described { sources, configuration, components, obeys_hangup: false })
+}
+
+/// The files that were named, or the usual one. `--config=` is for none.
+fn configuration_files(args: &SidecarArgs) -> Vec<PathBuf> {
+    match args.config.as_slice() {
+        [] => provision::default_configuration().into_iter().collect(),
+        _ => args.config_files(),
+    }
 }
 
 /// The folders that were named, or the usual one.

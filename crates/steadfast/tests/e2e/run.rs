@@ -134,6 +134,24 @@ fn a_folder_that_was_named_and_is_not_there_is_a_mistake() {
 }
 
 #[test]
+fn the_configuration_of_the_home_folder_counts_unless_another_is_named() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join(".dapr/config.yaml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(
+        &file,
+        "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nspec: {api: {allowed: 1}}\n",
+    )
+    .unwrap();
+    let (code, output) = finished(folder.path(), &app("exit 7"));
+    assert!(code == 1 && output.contains(".dapr/config.yaml:3"), "{output}");
+    let arguments = app("exit 7");
+    let arguments = [&["run", "--config="], &arguments[1..]].concat();
+    let (code, output) = finished(folder.path(), &arguments);
+    assert_eq!(code, 7, "{output}");
+}
+
+#[test]
 fn a_store_that_is_not_ready_is_said_so() {
     let folder = TempDir::new().unwrap();
     let arguments = ["run", "--state-store", "sqlite://nowhere/s.db", "-H", "0", "--", "true"];
