@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use sidecar_api::{Sidecar, Stop};
+use sidecar_api::{Sidecar, Status, Stop};
 use tokio::{signal::unix::SignalKind, task::JoinHandle};
 
 use crate::{
@@ -198,13 +198,15 @@ struct Job {
 impl Job {
     async fn run_alone(mut self) -> anyhow::Result<ExitCode> {
         let (console, places) = (self.console, self.launched.places.clone());
-        let store = self.launched.sidecar.service.components().first().map(|it| it.name.clone());
         let sidecar = self.launched.sidecar.clone();
         let ready = || {
             let up = "You're up and running! Steadfast logs will appear here.";
             let is_up = say_whether_up(console, &sidecar, up);
-            if let Some(store) = store.filter(|_| is_up && !console.json) {
-                anstream::println!("{}", curl_lines(&places, &store));
+            // One that was passed over is among the components, too.
+            let components = sidecar.service.components();
+            let usable = components.iter().find(|it| it.status() == Status::Ready);
+            if let Some(store) = usable.filter(|_| is_up && !console.json) {
+                anstream::println!("{}", curl_lines(&places, &store.name));
             }
         };
         self.tell(None, &[]);

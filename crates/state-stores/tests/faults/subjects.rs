@@ -106,11 +106,11 @@ impl Subject {
     /// So short that a test need not wait long for it, and longer than anything takes on a busy machine.
     pub(crate) fn timeouts(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Subject::Mysql => &[("timeoutInSeconds", "2")],
+            Subject::Mysql => &[("timeoutInSeconds", "4")],
             Subject::Redis => {
-                &[("readTimeout", "2s"), ("dialTimeout", "1s"), ("redisMaxRetries", "1")]
+                &[("readTimeout", "4s"), ("dialTimeout", "1s"), ("redisMaxRetries", "1")]
             }
-            _ => &[("timeout", "2s")],
+            _ => &[("timeout", "4s")],
         }
     }
 

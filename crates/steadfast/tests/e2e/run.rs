@@ -209,7 +209,12 @@ fn a_second_run_is_a_second_replica_on_the_same_data() {
 #[test]
 fn without_a_command_the_sidecar_runs_alone_and_says_what_to_try() {
     let folder = TempDir::new().unwrap();
-    let arguments = ["run", "--state-store", "memory", "--dapr-http-port=0"];
+    // Comes first by its name, and is passed over.
+    let unknown = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: a}\n\
+                   spec: {type: state.unknown, version: v1, ignoreErrors: true}\n";
+    fs::create_dir(folder.path().join("resources")).unwrap();
+    fs::write(folder.path().join("resources/a.yaml"), unknown).unwrap();
+    let arguments = ["run", "-d", "resources", "--state-store", "memory", "-H", "0"];
     let mut job = Steadfast::start(command(folder.path(), &arguments));
     let port = job.port();
     let line = job.line_with("curl -i http://localhost:");
