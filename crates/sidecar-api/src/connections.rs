@@ -39,6 +39,9 @@ const PENDING_RESETS_MAX: usize = 20;
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
+/// As many headers as hyper takes if nothing is said. If the same is said, it fills its tables anew for every request.
+const HYPER_HEADERS_MAX: usize = 100;
+
 /// The pause after the system had no file descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -204,8 +207,10 @@ pub(crate) fn protocols(
         .http1()
         // `Timed` does this: hyper's own timeout cannot tell an idle connection from a slow one.
         .header_read_timeout(None)
-        .max_headers(limits.headers_max)
         .max_buf_size(limits.head_bytes_max.max(8192));
+    if limits.headers_max != HYPER_HEADERS_MAX {
+        builder.http1().max_headers(limits.headers_max);
+    }
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -15,7 +15,9 @@ use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Request, Response, StatusCode, Version, body::Incoming, header::CONTENT_TYPE,
+    HeaderMap, Request, Response, StatusCode, Version,
+    body::Incoming,
+    header::{CONTENT_TYPE, HeaderName},
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
@@ -47,6 +49,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// After which a connection without calls is asked to end. Source: Dapr's server.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
+
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The path of Dapr's service, before the name of the call.
 const DAPR: &str = "/dapr.proto.runtime.v1.Dapr/";
@@ -133,8 +138,7 @@ async fn answer(
             None => Err(unserved::service(path)),
         };
     };
-    let call = call.to_owned();
-    if let Some(refusal) = unserved::call(&call, front.served.load().grpc) {
+    if let Some(refusal) = unserved::call(call, front.served.load().grpc) {
         return Err(refusal);
     }
     let front = front.clone();
@@ -150,15 +154,19 @@ async fn answer(
         _ if share.was_refused() => Err(admission::no_room(&front.body_bytes)),
         Ok(Ok(response)) => Ok(response_of_ours(response)),
         Ok(Err(never)) => match never {},
-        Err(_) => Err(too_late(&call, time)),
+        Err(_) => Err(too_late(method.short_name(), time)),
     }
 }
 
 /// Turns a refusal by the library, which knows no outcomes, into one of ours. All that it refuses is a message that it
 /// cannot read: no call was made yet.
 fn response_of_ours(response: Response<Body>) -> Response<Body> {
+    // Success is told by its code alone: to read all of a status copies the headers.
+    if code_of(response.headers()).is_none_or(|it| it == Code::Ok) {
+        return response;
+    }
     let Some(status) = Status::from_header_map(response.headers()) else { return response };
-    if status.code() == Code::Ok || !status.details().is_empty() {
+    if !status.details().is_empty() {
         return response;
     }
     let message = status.message();
@@ -170,6 +178,11 @@ fn response_of_ours(response: Response<Body>) -> Response<Body> {
         other => ApiError::malformed(message).over_grpc(other),
     };
     Status::from(&error).into_http()
+}
+
+/// The code of a call that has ended; `None` if these headers do not end one.
+fn code_of(headers: &HeaderMap) -> Option<Code> {
+    headers.get(&GRPC_STATUS).map(|it| Code::from_bytes(it.as_bytes()))
 }
 
 fn too_late(call: &str, time: Duration) -> ApiError {
@@ -184,7 +197,7 @@ fn too_late(call: &str, time: Duration) -> ApiError {
 
 /// How long the client waits. Source: gRPC over HTTP/2, `grpc-timeout`: up to eight digits and a unit.
 fn client_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let text = headers.get(&GRPC_TIMEOUT)?.to_str().ok()?;
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if number.len() > 8 {
         return None;

@@ -133,7 +133,7 @@ async fn reply(
     peer: &Peer,
     parts: &Parts,
     body: &mut impl Content,
-    route: &Result<Route, ApiError>,
+    route: &Result<Route<'_>, ApiError>,
 ) -> Reply {
     let answered = AssertUnwindSafe(answer(front, peer, parts, body, route)).catch_unwind().await;
     answered.unwrap_or_else(|_| {
@@ -147,7 +147,7 @@ async fn answer(
     peer: &Peer,
     parts: &Parts,
     body: &mut impl Content,
-    route: &Result<Route, ApiError>,
+    route: &Result<Route<'_>, ApiError>,
 ) -> Reply {
     front.protection.admit(parts)?;
     if let Some(response) = cors::preflight(&front.protection, parts) {
@@ -176,7 +176,7 @@ async fn answer(
     }
 }
 
-async fn follow(front: &Front, route: &Route, parts: &Parts, body: &mut impl Content) -> Reply {
+async fn follow(front: &Front, route: &Route<'_>, parts: &Parts, body: &mut impl Content) -> Reply {
     match route {
         Route::Save { store } => state_api::save(front, store, parts, body).await,
         Route::Get { store, key } => state_api::get(front, store, key, parts).await,

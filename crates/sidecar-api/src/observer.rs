@@ -81,7 +81,7 @@ pub enum Target<'a> {
 pub struct GrpcCall<'a> {
     /// What was called.
     pub method: GrpcMethod,
-    /// What came before the answer's messages: the headers, with the status if there are no messages.
+    /// The headers, or trailers, that have the status of a failure. None after a success.
     pub response: &'a HeaderMap,
     /// What the caller says that it is.
     pub user_agent: &'a str,

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr};
 
 use hyper::{
     HeaderMap, StatusCode,
-    header::{HOST, HeaderValue, ORIGIN},
+    header::{HOST, HeaderName, HeaderValue, ORIGIN},
     http::request::Parts,
 };
 use subtle::{Choice, ConstantTimeEq};
@@ -47,7 +47,8 @@ impl fmt::Debug for Token {
     }
 }
 
-const API_TOKEN: &str = "dapr-api-token";
+const API_TOKEN: HeaderName = HeaderName::from_static("dapr-api-token");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The names of this machine for itself.
 const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -63,7 +64,7 @@ impl Protection {
             return Err(ApiError::malformed("the request has more than one Host"));
         }
         let authority = parts.uri.authority().map(|it| it.as_str());
-        let host = authority.or_else(|| text(headers, HOST.as_str()));
+        let host = authority.or_else(|| text(headers, &HOST));
         if let Some(host) = host.filter(|_| !self.any_host) {
             self.admit_host(host)?;
         }
@@ -72,14 +73,14 @@ impl Protection {
 
     /// Refuses requests that a web page made.
     pub(crate) fn admit_page(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        let origin = text(headers, ORIGIN.as_str());
+        let origin = text(headers, &ORIGIN);
         if let Some(origin) = origin {
             if self.names_origin(origin) || self.allows_any_origin() {
                 return Ok(());
             }
             return Err(cross_site(&format!("the origin {origin} may not call this sidecar")));
         }
-        match text(headers, "sec-fetch-site") {
+        match text(headers, &SEC_FETCH_SITE) {
             None | Some("none" | "same-origin") => Ok(()),
             Some(other) => {
                 Err(cross_site(&format!("a {other} web page may not call this sidecar")))
@@ -109,7 +110,7 @@ impl Protection {
         if self.tokens.is_empty() {
             return Ok(());
         }
-        let problem = match headers.get(API_TOKEN) {
+        let problem = match headers.get(&API_TOKEN) {
             Some(sent) if self.is_token(sent.as_bytes()) => return Ok(()),
             Some(_) => "the API token is wrong",
             None if self.trusts_own_user
@@ -126,7 +127,7 @@ impl Protection {
 
     /// Whether a page makes the request that nobody has named. Its browser belongs to the user, and it does not.
     fn is_any_page(&self, headers: &HeaderMap) -> bool {
-        text(headers, ORIGIN.as_str()).is_some_and(|it| !self.names_origin(it))
+        text(headers, &ORIGIN).is_some_and(|it| !self.names_origin(it))
     }
 
     /// In constant time: how long a refusal takes must not tell how much was right, or of which token.
@@ -166,7 +167,9 @@ fn host_of(authority: &str) -> &str {
 }
 
 /// A header that is not text matches nothing, and so is refused like a wrong one.
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+///
+/// Names are constants: one that is a text would have to be read anew for every request.
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).map(|it| it.to_str().unwrap_or("?"))
 }
 

@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::StatusCode;
+use memchr::memchr2_iter;
 use serde::de::IgnoredAny;
 use state::{
     Change, Consistency, ETag, Format, Key, KeyError, Metadata, Precondition, Read, Ttl, Write,
@@ -269,8 +270,8 @@ pub(crate) fn expiry(expires_at: Option<SystemTime>) -> Option<(&'static str, St
 
 /// Whether `json`, a valid JSON text, is nested no deeper than [`JSON_DEPTH_MAX`].
 fn is_shallow(json: &[u8]) -> bool {
-    // A text this short cannot be deeper, and most are.
-    if json.len() <= JSON_DEPTH_MAX {
+    // A text that opens no more than this cannot be deeper, and most do not.
+    if memchr2_iter(b'[', b'{', json).nth(JSON_DEPTH_MAX).is_none() {
         return true;
     }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);

@@ -1,7 +1,8 @@
 //! `state.in-memory`: a map. The reference for what every other store should do.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, HashMap},
+    mem,
     ops::Bound,
     sync::Arc,
     time::SystemTime,
@@ -11,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use state::{
-    Capabilities, Change, Conflict, Consistencies, Durability, ETag, Item, Key, KeyPage, Read,
-    Result, Store, Write, Written,
+    Capabilities, Change, Conflict, Consistencies, Durability, ETag, Item, Key, KeyPage,
+    Precondition, Read, Result, Store, Write, Written,
 };
 use uuid::Uuid;
 
@@ -46,7 +47,9 @@ struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct State {
-    items: BTreeMap<Key, Item>,
+    items: HashMap<Key, Item>,
+    /// The keys of `items` in their order, for listings. Changes only when a key comes or goes.
+    keys: BTreeSet<Key>,
     /// One entry for each item that expires; the soonest first.
     expiries: BTreeSet<(SystemTime, Key)>,
 }
@@ -77,18 +80,21 @@ impl Store for MemoryStore {
     }
 
     async fn write(&self, write: &Write) -> Result<Written> {
+        let item = item_of(write);
         self.with(|state, now| {
             state.check(write, now)?;
-            Ok(state.apply(write, now))
+            Ok(state.apply(write, item, now))
         })
     }
 
     async fn transact(&self, writes: &[Write]) -> Result<Vec<Written>> {
+        let items: Vec<_> = writes.iter().map(item_of).collect();
         self.with(|state, now| {
             for (i, write) in writes.iter().enumerate() {
                 state.check(write, now).map_err(|it| it.at(i))?;
             }
-            Ok(writes.iter().map(|it| state.apply(it, now)).collect())
+            let pairs = writes.iter().zip(items);
+            Ok(pairs.map(|(it, item)| state.apply(it, item, now)).collect())
         })
     }
 
@@ -107,29 +113,47 @@ impl State {
     }
 
     fn check(&self, write: &Write, now: SystemTime) -> Result<(), Conflict> {
+        if write.precondition == Precondition::Any {
+            return Ok(());
+        }
         write.precondition.check(self.live(&write.key, now).and_then(|it| it.etag.as_ref()))
     }
 
-    fn apply(&mut self, write: &Write, now: SystemTime) -> Written {
-        self.remove(&write.key);
-        let Change::Put { value, ttl, .. } = &write.change else {
+    /// Makes the change of `write`, where `item` is what [`item_of`] has made of it.
+    fn apply(&mut self, write: &Write, item: Option<Item>, now: SystemTime) -> Written {
+        let key = &write.key;
+        let (Change::Put { ttl, .. }, Some(mut item)) = (&write.change, item) else {
+            self.remove(key);
             return Written { etag: None };
         };
-        let etag = Some(fresh_etag());
         // A time beyond what the clock can show is never.
-        let expires_at = ttl.duration().and_then(|it| now.checked_add(it));
-        if let Some(at) = expires_at {
-            self.expiries.insert((at, write.key.clone()));
+        item.expires_at = ttl.duration().and_then(|it| now.checked_add(it));
+        let (etag, expires_at) = (item.etag.clone(), item.expires_at);
+        match self.items.get_mut(key) {
+            Some(it) => {
+                let before = mem::replace(it, item);
+                self.expires_no_more(key, &before);
+            }
+            None => {
+                self.keys.insert(key.clone());
+                self.items.insert(key.clone(), item);
+            }
         }
-        // A copy: as a slice it would keep alive the network buffer it came in.
-        let value = Bytes::copy_from_slice(value);
-        self.items.insert(write.key.clone(), Item { value, etag: etag.clone(), expires_at });
+        if let Some(at) = expires_at {
+            self.expiries.insert((at, key.clone()));
+        }
         Written { etag }
     }
 
     fn remove(&mut self, key: &Key) {
-        let removed = self.items.remove(key);
-        if let Some(at) = removed.and_then(|it| it.expires_at) {
+        if let Some(removed) = self.items.remove(key) {
+            self.keys.remove(key);
+            self.expires_no_more(key, &removed);
+        }
+    }
+
+    fn expires_no_more(&mut self, key: &Key, item: &Item) {
+        if let Some(at) = item.expires_at {
             self.expiries.remove(&(at, key.clone()));
         }
     }
@@ -142,6 +166,7 @@ impl State {
             }
             let (_, key) = self.expiries.pop_first().expect("there is a first one");
             self.items.remove(&key);
+            self.keys.remove(&key);
         }
     }
 
@@ -150,13 +175,21 @@ impl State {
             Some(after) if after.as_str() >= prefix => Bound::Excluded(after.clone()),
             _ => Bound::Included(Key::stored(prefix)),
         };
-        let from_start = self.items.range((start, Bound::Unbounded));
+        let from_start = self.keys.range((start, Bound::Unbounded));
         let mut keys = from_start
-            .take_while(|(key, _)| key.as_str().starts_with(prefix))
-            .filter(|(_, item)| is_live(item, now))
-            .map(|(key, _)| key.clone());
+            .take_while(|it| it.as_str().starts_with(prefix))
+            .filter(|it| self.live(it, now).is_some())
+            .cloned();
         KeyPage { keys: keys.by_ref().take(limit).collect(), more: keys.next().is_some() }
     }
+}
+
+/// What a write puts, without its expiry, which depends on when that is; `None` if it deletes. Made while nobody has to wait for it.
+fn item_of(write: &Write) -> Option<Item> {
+    let Change::Put { value, .. } = &write.change else { return None };
+    // A copy: as a slice it would keep alive the network buffer it came in.
+    let value = Bytes::copy_from_slice(value);
+    Some(Item { value, etag: Some(fresh_etag()), expires_at: None })
 }
 
 fn is_live(item: &Item, now: SystemTime) -> bool {

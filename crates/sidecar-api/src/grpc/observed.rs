@@ -13,9 +13,9 @@ use hyper::{
     body::{Body, Frame, SizeHint},
     header::{HeaderValue, USER_AGENT},
 };
-use tonic::{Code, Status};
+use tonic::Code;
 
-use super::DAPR;
+use super::{DAPR, code_of};
 use crate::{Front, GrpcCall, Span};
 
 /// What can be called, with a place for all that cannot.
@@ -118,9 +118,9 @@ impl Call {
 
     /// Notes what comes before the messages of the answer.
     pub(super) fn answered(&mut self, headers: &HeaderMap) {
-        self.status = Code::Ok;
-        if let Some(status) = Status::from_header_map(headers) {
-            self.status = status.code();
+        self.status = code_of(headers).unwrap_or(Code::Ok);
+        // What there is to say of a failure is in its headers.
+        if self.status != Code::Ok {
             self.headers = headers.clone();
         }
     }

@@ -170,8 +170,8 @@ fn too_large(max: usize) -> ApiError {
 }
 
 /// Decodes one piece of a path: percent escapes, and `+` as a space. Source: Dapr's router.
-pub(super) fn decode(text: &str) -> Result<String, ApiError> {
-    decode_form(text).map(Cow::into_owned).ok_or_else(|| {
+pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, ApiError> {
+    decode_form(text).ok_or_else(|| {
         ApiError::malformed(format!("{text:?} in the URL cannot be decoded"))
             .hint("percent-encode the UTF-8 bytes of names in URLs")
     })

@@ -1,22 +1,25 @@
 //! What a method and a path ask for.
 
+use std::borrow::Cow;
+
 use hyper::{Method, StatusCode};
+use smallvec::SmallVec;
 
 use super::body::decode;
 use crate::{ApiError, Target, served::Part};
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Route {
-    Save { store: String },
-    Get { store: String, key: String },
-    Delete { store: String, key: String },
-    GetMany { store: String },
-    Transact { store: String },
+pub(super) enum Route<'p> {
+    Save { store: Cow<'p, str> },
+    Get { store: Cow<'p, str>, key: Cow<'p, str> },
+    Delete { store: Cow<'p, str>, key: Cow<'p, str> },
+    GetMany { store: Cow<'p, str> },
+    Transact { store: Cow<'p, str> },
     Health,
     OutboundHealth,
     ComponentsHealth,
     GetMetadata,
-    SetMetadata { name: String },
+    SetMetadata { name: Cow<'p, str> },
     Shutdown,
 }
 
@@ -35,7 +38,7 @@ impl Changes {
     }
 }
 
-impl Route {
+impl<'p> Route<'p> {
     /// Matches the path as it was sent, cleaned like a file path but not decoded; each part that
     /// is a name is decoded once, when it is known to be one.
     ///
@@ -43,11 +46,12 @@ impl Route {
     ///
     /// If there is no such route, a name cannot be decoded, or cleaning would make one key of
     /// another: `a//b` is not `a/b`.
-    pub(super) fn of(method: &Method, path: &str) -> Result<Route, ApiError> {
+    pub(super) fn of(method: &Method, path: &'p str) -> Result<Route<'p>, ApiError> {
         let (segments, is_key_clean) = clean(path);
-        let key_of = |segments: &[&str]| match is_key_clean {
-            true => decode(&segments.join("/")),
-            false => Err(untidy(path)),
+        let key_of = |segments: &[&'p str]| match segments {
+            _ if !is_key_clean => Err(untidy(path)),
+            [key] => decode(key),
+            parts => decode(&parts.join("/")).map(|it| it.into_owned().into()),
         };
         let save = method == Method::POST || method == Method::PUT;
         Ok(match segments.as_slice() {
@@ -141,10 +145,10 @@ impl Route {
 
 /// The segments of a path without empty ones, `.` and `..`, and whether that left alone what comes
 /// after the name of a store. Source: Dapr's router.
-fn clean(path: &str) -> (Vec<&str>, bool) {
+fn clean(path: &str) -> (SmallVec<[&str; 8]>, bool) {
     /// `v1.0`, `state` and the store.
     const BEFORE_KEY: usize = 3;
-    let mut segments = Vec::with_capacity(5);
+    let mut segments = SmallVec::new();
     let mut is_key_clean = true;
     let path = path.strip_suffix('/').unwrap_or(path);
     for segment in path.split('/') {

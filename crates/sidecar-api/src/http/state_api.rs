@@ -22,6 +22,8 @@ use crate::{
 };
 
 const METADATA_TTL: HeaderName = HeaderName::from_static("metadata.ttlexpiretime");
+const CONCURRENCY: HeaderName = HeaderName::from_static("concurrency");
+const CONSISTENCY: HeaderName = HeaderName::from_static("consistency");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const REPRESENTATION: &str = "return=representation";
@@ -160,9 +162,11 @@ pub(super) async fn transact(
 /// What the query and the headers say for the whole request. The query wins.
 fn shared(parts: &Parts) -> Result<Shared<'_>, ApiError> {
     // Bytes that are not text become a word that nobody knows.
-    let header = |name| parts.headers.get(name).map(|it| String::from_utf8_lossy(it.as_bytes()));
+    let header = |name: &HeaderName| {
+        parts.headers.get(name).map(|it| String::from_utf8_lossy(it.as_bytes()))
+    };
     let in_headers =
-        Options { concurrency: header("concurrency"), consistency: header("consistency") };
+        Options { concurrency: header(&CONCURRENCY), consistency: header(&CONSISTENCY) };
     let mut in_query = Options::default();
     let mut metadata = Metadata::new();
     for (name, value) in parameters(parts.uri.query())? {

@@ -1,12 +1,12 @@
 use super::*;
 
-fn get(path: &str) -> Result<Route, u16> {
+fn get(path: &str) -> Result<Route<'_>, u16> {
     Route::of(&Method::GET, path).map_err(|e| e.status.as_u16())
 }
 
 fn key_of(path: &str) -> String {
     match get(path) {
-        Ok(Route::Get { key, .. }) => key,
+        Ok(Route::Get { key, .. }) => key.into_owned(),
         other => panic!("{path} is {other:?}"),
     }
 }
@@ -26,14 +26,14 @@ fn a_key_is_decoded_exactly_once() {
 #[test]
 fn a_path_is_cleaned_before_it_is_decoded() {
     let save = |path| Route::of(&Method::POST, path).unwrap();
-    let expected = Route::Save { store: "s".to_owned() };
+    let expected = Route::Save { store: "s".into() };
     for path in ["/v1.0/state/s", "/v1.0/state/s/", "//v1.0/state//s", "/v1.0/x/../state/./s"] {
         assert_eq!(save(path), expected, "{path}");
     }
     assert_eq!(get("/v1.0/state/s/../../healthz"), Ok(Route::Health));
     assert_eq!(
         get("/v1.0/state/s/%2E%2E/healthz").map_err(drop),
-        Ok(Route::Get { store: "s".to_owned(), key: "../healthz".to_owned() })
+        Ok(Route::Get { store: "s".into(), key: "../healthz".into() })
     );
 }
 
