@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{contest, durable, echo, memory, setup::Setup, soak, start};
+use crate::{compare, durable, echo, memory, setup::Setup, soak, start};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -28,6 +28,30 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Servers side by side: a bare echo, Steadfast, and a daprd
+    ///
+    /// Each store is started for the run, and each server as a process of its own on it. All get the same
+    /// requests in turn, several rounds of each, in two ways:
+    ///
+    ///   closed loop  Each client sends a request as soon as it has the answer to the one before. CPU
+    ///                time of the server and of the store for each request, and requests per second.
+    ///
+    ///   open loop    Requests are due so many times a second, the same for all servers, whether answers
+    ///                come or not. A latency counts from when the request was due: one that had to wait
+    ///                because others were slow counts with its wait.
+    ///
+    /// The echo is a bare hyper server, and tonic's codec on hyper's HTTP/2: it reads the same requests
+    /// and writes answers of the same length, and does nothing else. By default all stores and all
+    /// operations are measured over HTTP with 64 connections and values of 1 KiB, which takes about five
+    /// minutes.
+    #[command(verbatim_doc_comment)]
+    #[command(after_help = "\
+Examples:
+  cargo bench-sidecar compare
+  cargo bench-sidecar compare --daprd ~/.dapr/bin/daprd --html compare.html
+  cargo bench-sidecar compare --store redis --operation get,save --wire http,grpc --connections 1,16,64,256
+  cargo bench-sidecar compare --store sqlite --operation save --value-bytes 100,1024,65536 --rate 2000")]
+    Compare(compare::Args),
     /// From exec to the first good answer
     ///
     /// Starts `steadfast serve` again and again, in turn on each store, and asks for a key every
@@ -59,7 +83,7 @@ Examples:
 Examples:
   cargo bench-sidecar http
   cargo bench-sidecar http --rounds 9 --requests 200000")]
-    Http(contest::Args),
+    Http(compare::Extent),
     /// The same over gRPC, next to a bare tonic echo
     ///
     /// Eight clients share a connection, and each has one call at a time. The echo is tonic's codec on
@@ -68,7 +92,7 @@ Examples:
 Examples:
   cargo bench-sidecar grpc
   cargo bench-sidecar grpc --rounds 9 --requests 200000")]
-    Grpc(contest::Args),
+    Grpc(compare::Extent),
     /// Durable writes per second, next to what the disk can do
     ///
     /// Four contenders, in turn, several rounds of each, on files of one folder:
@@ -112,7 +136,7 @@ Examples:
 Examples:
   cargo bench-sidecar redis
   cargo bench-sidecar redis --rounds 3 --requests 50000")]
-    Redis(contest::Args),
+    Redis(compare::Extent),
     /// Whether it stays the same for hours
     ///
     /// Starts a redis-server that flushes every write, and a sidecar on it, and sends half of what they

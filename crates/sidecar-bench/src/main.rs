@@ -16,14 +16,17 @@ use crate::{
 
 mod cli;
 mod client;
+mod compare;
+mod contender;
 mod contest;
+mod database;
 mod durable;
 mod echo;
-mod http;
 mod load;
 mod memory;
+mod operation;
+mod pace;
 mod process;
-mod redis;
 mod report;
 mod server;
 mod setup;
@@ -55,21 +58,19 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
     match command {
         Command::Start(args) => print(start::run(args, setup)),
         Command::Memory(args) => print(memory::run(args, setup)),
-        Command::Http(args) => print(http::run(Wire::Http, args, setup)),
-        Command::Grpc(args) => print(http::run(Wire::Grpc, args, setup)),
+        Command::Compare(args) => print(compare::run(args, setup)),
+        Command::Http(extent) => print(compare::wire(Wire::Http, extent, setup)),
+        Command::Grpc(extent) => print(compare::wire(Wire::Grpc, extent, setup)),
         Command::Durable(args) => print(durable::run(args, setup)),
-        Command::Redis(args) => print(redis::run(args, setup)),
+        Command::Redis(extent) => print(compare::redis(extent, setup)),
         Command::Soak(args) => print(soak::run(args, setup)),
         Command::All => {
             let mut good = print(start::run(&start::Args::SHORT, setup))?;
-            good &= print(http::run(Wire::Http, &http::SHORT, setup))?;
-            good &= print(http::run(Wire::Grpc, &http::SHORT, setup))?;
+            good &= print(compare::wire(Wire::Http, &compare::Extent::SHORT, setup))?;
+            good &= print(compare::wire(Wire::Grpc, &compare::Extent::SHORT, setup))?;
             good &= print(durable::run(&durable::Args::SHORT, setup))?;
             good &= print(memory::run(&memory::Args::SHORT, setup))?;
-            match redis::database::is_installed()? {
-                true => good &= print(redis::run(&redis::SHORT, setup))?,
-                false => eprintln!("redis: skipped: {}", redis::database::MISSING),
-            }
+            good &= print(compare::redis(&compare::Extent::SHORT, setup))?;
             Ok(good)
         }
         Command::Echo(args) => echo::run(args).map(|()| true),

@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_micros(100);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the first good answer of a server of HTTP is: the sidecar has no such key, the echo has all.
-const ANSWER: Good = Good { statuses: &[200, 204], body_len_min: 0 };
+pub(crate) const ANSWER: Good = Good { statuses: &[200, 204], body_len_min: 0 };
 
 /// Killed when it is dropped.
 #[derive(Debug)]
@@ -52,19 +52,10 @@ impl Server {
     /// Starts any server, and waits until `answers` gets what it wants of it.
     pub(crate) async fn start_when(
         answers: impl AsyncFn(SocketAddr) -> anyhow::Result<()>,
-        command: Command,
-        port_flag: &str,
-    ) -> anyhow::Result<Server> {
-        Server::start_at(free_address()?, answers, command, port_flag).await
-    }
-
-    /// As [`Server::start_when`], at an address where one was before.
-    pub(crate) async fn start_at(
-        address: SocketAddr,
-        answers: impl AsyncFn(SocketAddr) -> anyhow::Result<()>,
         mut command: Command,
         port_flag: &str,
     ) -> anyhow::Result<Server> {
+        let address = free_address()?;
         command
             .args([port_flag, &address.port().to_string()])
             .stdin(Stdio::null())

@@ -3,7 +3,7 @@
 use crate::{
     client::Wire,
     load,
-    report::{Goal, Report, Row},
+    report::{Goal, Report, Row, Table},
     server::Server,
     setup::{self, Setup},
     statistics::median,
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
             setup::cores(),
             setup::file_system(data.path())?
         ),
-        rows: rows.collect(),
+        tables: vec![Table::of(rows)],
         goals: stores.map(goal).collect(),
         problems: Vec::new(),
     })
