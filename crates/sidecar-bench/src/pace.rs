@@ -28,6 +28,10 @@ impl Pace {
         (after < self.time).then(|| self.started + after)
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        self.started.elapsed() >= self.time
+    }
+
     /// How many requests are due in all.
     pub(crate) fn turns(&self) -> u64 {
         (self.time.as_secs_f64() * self.rate).ceil() as u64
