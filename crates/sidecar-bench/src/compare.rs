@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use crate::{
     client::Wire,
     contender::Program,
-    contest::{OpenLoop, Plan},
+    contest::{Found, OpenLoop, Plan},
     database::Store,
     load,
     operation::Operation,
+    page,
     report::Report,
     setup::{self, Setup},
     traffic::{BULK_LEN, KEYS, VALUE_LEN},
@@ -50,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long)]
     rate: Option<u32>,
     /// Requests of a kind for each server in a round
-    #[arg(long, default_value = "10000", value_parser = clap::value_parser!(u32).range(100..))]
+    #[arg(long, default_value = "5000", value_parser = clap::value_parser!(u32).range(100..))]
     requests: u32,
     /// How many rounds there are
     #[arg(long, default_value = "3", value_parser = clap::value_parser!(u16).range(1..))]
@@ -102,6 +103,7 @@ impl Args {
                 Some(rate) => OpenLoop::Rate(rate.into()),
             },
             starts: STARTS,
+            cores: None,
         })
     }
 }
@@ -131,19 +133,27 @@ impl Extent {
             rounds: self.rounds,
             open_loop: OpenLoop::None,
             starts: 0,
+            cores: None,
         })
     }
 }
 
 pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
-    let report = measure("compare", &args.plan(setup)?, setup)?;
+    let plan = args.plan(setup)?;
+    let (found, setting) = measure(&plan, setup)?;
+    let report = report("compare", setting, &found);
+    if let Some(path) = &args.html {
+        page::write(path, &report, &figures::plots(&found))?;
+    }
     Ok(report)
 }
 
 /// Reads and saves in the in-memory store.
 pub(crate) fn wire(wire: Wire, extent: &Extent, setup: &Setup) -> anyhow::Result<Report> {
     let operations = [Operation::Get, Operation::Save];
-    measure(wire.name(), &extent.plan(setup, Store::Memory, wire, &operations)?, setup)
+    let plan = extent.plan(setup, Store::Memory, wire, &operations)?;
+    let (found, setting) = measure(&plan, setup)?;
+    Ok(report(wire.name(), setting, &found))
 }
 
 /// What is particular to a store that is another process: round trips.
@@ -152,10 +162,12 @@ pub(crate) fn redis(extent: &Extent, setup: &Setup) -> anyhow::Result<Report> {
     let operations = [Get, Save, SaveTtl, BulkGet];
     let plan = extent.plan(setup, Store::Redis, Wire::Http, &operations)?;
     let plan = Plan { connections: vec![1, extent.connections], ..plan };
-    measure("redis", &plan, setup)
+    let (found, setting) = measure(&plan, setup)?;
+    Ok(report("redis", setting, &found))
 }
 
-fn measure(command: &'static str, plan: &Plan, setup: &Setup) -> anyhow::Result<Report> {
+/// And on what, and how.
+fn measure(plan: &Plan, setup: &Setup) -> anyhow::Result<(Found, String)> {
     let data = setup.data()?;
     let found = load::block_on(plan.run(data.path()))?;
     let open_loop = match plan.open_loop {
@@ -163,20 +175,20 @@ fn measure(command: &'static str, plan: &Plan, setup: &Setup) -> anyhow::Result<
         OpenLoop::Half => "latencies are of an open loop at half of what the slowest gets through",
         OpenLoop::Rate(_) => "latencies are of an open loop",
     };
-    Ok(Report {
-        command,
-        setting: format!(
-            "{} rounds of {} requests, {} keys; median (least..greatest) of the rounds; {open_loop}; \
-             {} workers on {} cores, {}",
-            plan.rounds,
-            plan.requests,
-            plan.keys,
-            setup::workers(),
-            setup::cores(),
-            setup::file_system(data.path())?
-        ),
-        tables: figures::tables(&found),
-        goals: goals::goals(&found),
-        problems: Vec::new(),
-    })
+    let setting = format!(
+        "{} rounds of {} requests, {} keys; median (least..greatest) of the rounds; {open_loop}; {} \
+         workers on {} cores, {}",
+        plan.rounds,
+        plan.requests,
+        plan.keys,
+        setup::workers(),
+        setup::cores(),
+        setup::file_system(data.path())?
+    );
+    Ok((found, setting))
+}
+
+fn report(command: &'static str, setting: String, found: &Found) -> Report {
+    let (tables, goals) = (figures::tables(found), goals::goals(found));
+    Report { command, setting, tables, goals, problems: Vec::new() }
 }

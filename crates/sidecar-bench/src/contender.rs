@@ -104,11 +104,12 @@ impl fmt::Display for Program {
 }
 
 impl Contender {
-    /// Starts a sidecar on a database. What it needs for itself is in a folder below `data`.
+    /// Starts a sidecar on a database, and on so many cores. What it needs for itself is in a folder below `data`.
     pub(crate) async fn start(
         program: &Program,
         database: &Database,
         data: &Path,
+        cores: Option<usize>,
     ) -> anyhow::Result<Contender> {
         let folder = data.join(format!("{}-{program}", database.store));
         let resources = folder.join("resources");
@@ -116,14 +117,18 @@ impl Contender {
         fs::write(resources.join("statestore.yaml"), database.component(&folder))?;
         let grpc = free_address()?;
         let command = program.command(&resources, grpc.port())?;
-        Contender::of(program, command, "--dapr-http-port", grpc).await
+        Contender::of(program, command, "--dapr-http-port", grpc, cores).await
     }
 
     /// Starts an echo whose answers are as long as those of a sidecar.
-    pub(crate) async fn echo(traffic: &Traffic, etag: &str) -> anyhow::Result<Contender> {
+    pub(crate) async fn echo(
+        traffic: &Traffic,
+        etag: &str,
+        cores: Option<usize>,
+    ) -> anyhow::Result<Contender> {
         let grpc = free_address()?;
         let command = echo::command(traffic, etag, grpc.port())?;
-        Contender::of(&Program::Echo, command, "--port", grpc).await
+        Contender::of(&Program::Echo, command, "--port", grpc, cores).await
     }
 
     async fn of(
@@ -131,6 +136,7 @@ impl Contender {
         command: Command,
         port_flag: &str,
         grpc: SocketAddr,
+        cores: Option<usize>,
     ) -> anyhow::Result<Contender> {
         let answers = async |http| {
             for (wire, address) in [(Wire::Http, http), (Wire::Grpc, grpc)] {
@@ -140,7 +146,7 @@ impl Contender {
             }
             Ok(())
         };
-        let server = Server::start_when(answers, command, port_flag).await;
+        let server = Server::start_when(answers, command, port_flag, cores).await;
         let server = server.with_context(|| format!("{program} does not start"))?;
         Ok(Contender { program: program.clone(), server, grpc })
     }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long an open loop goes on in a round.
-const OPEN_TIME: Duration = Duration::from_millis(500);
+const OPEN_TIME: Duration = Duration::from_millis(400);
 
 /// How much of what the slowest contender gets through an open loop asks for, unless the rate is given.
 const OPEN_SHARE: f64 = 0.5;
@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) open_loop: OpenLoop,
     /// How often each program is started on each store, besides the one time for the load.
     pub(crate) starts: u16,
+    /// How many cores a server may use; all if not said.
+    pub(crate) cores: Option<usize>,
 }
 
 /// Whether there is a second load, whose requests are due whether answers come or not.
@@ -124,7 +126,7 @@ impl Plan {
         let mut start_ms = vec![Vec::new(); sidecars().count()];
         for _ in 0..self.starts {
             for (program, start_ms) in sidecars().zip(&mut start_ms) {
-                let contender = Contender::start(program, database, data).await?;
+                let contender = Contender::start(program, database, data, self.cores).await?;
                 start_ms.push(contender.start_ms());
                 contender.stop().await?;
             }
@@ -132,7 +134,7 @@ impl Plan {
         let mut contenders = Vec::new();
         let mut footprints = Vec::new();
         for (program, mut start_ms) in sidecars().zip(start_ms) {
-            let contender = Contender::start(program, database, data).await?;
+            let contender = Contender::start(program, database, data, self.cores).await?;
             start_ms.push(contender.start_ms());
             footprints.push(Footprint {
                 store: database.store,
@@ -153,15 +155,13 @@ impl Plan {
             // It answers with an ETag as long as those of the store.
             let mut echoes = Vec::new();
             if self.programs.contains(&Program::Echo) {
-                echoes.push(Contender::echo(&traffic, &etag(&contenders, &traffic).await?).await?);
+                let etag = etag(&contenders, &traffic).await?;
+                echoes.push(Contender::echo(&traffic, &etag, self.cores).await?);
             }
             let all: Vec<&Contender> = echoes.iter().chain(&contenders).collect();
             for wire in &self.wires {
                 let traffic = Traffic { wire: *wire, ..traffic.clone() };
-                for connections in &self.connections {
-                    let cells = self.compare(database, &all, &traffic, *connections).await?;
-                    found.cells.extend(cells);
-                }
+                found.cells.extend(self.compare(database, &all, &traffic).await?);
             }
         }
         for (contender, footprint) in contenders.into_iter().zip(&mut footprints) {
@@ -172,35 +172,32 @@ impl Plan {
         Ok(())
     }
 
-    /// All operations, several rounds of each, the contenders in turn.
+    /// All operations over any number of connections, several rounds of all, the contenders in turn.
     async fn compare(
         &self,
         database: &Database,
         contenders: &[&Contender],
         traffic: &Traffic,
-        connections: u16,
     ) -> anyhow::Result<Vec<Cell>> {
-        let cell = |operation: &Operation| Cell {
-            store: database.store,
-            wire: traffic.wire,
-            operation: *operation,
-            connections,
-            value_bytes: traffic.value.len(),
-            keys_each: traffic.keys_each(*operation),
-            costs: contenders.iter().map(|it| (it.program.clone(), Cost::default())).collect(),
-        };
-        let mut cells: Vec<Cell> = self.operations.iter().map(cell).collect();
+        let mut cells = Vec::new();
+        for connections in &self.connections {
+            cells.extend(self.operations.iter().map(|operation| Cell {
+                store: database.store,
+                wire: traffic.wire,
+                operation: *operation,
+                connections: *connections,
+                value_bytes: traffic.value.len(),
+                keys_each: traffic.keys_each(*operation),
+                costs: contenders.iter().map(|it| (it.program.clone(), Cost::default())).collect(),
+            }));
+        }
         for round in 1..=self.rounds {
-            eprintln!(
-                "{} {}: {connections} connections, values of {} bytes, round {round} of {}",
-                database.store,
-                traffic.wire,
-                traffic.value.len(),
-                self.rounds
-            );
+            let Database { store, .. } = database;
+            eprintln!("{store}: over {}, round {round} of {}", traffic.wire, self.rounds);
             for cell in &mut cells {
                 self.round(database, contenders, traffic, cell).await.with_context(|| {
-                    format!("{} over {}, {connections} connections", cell.operation, traffic.wire)
+                    let Cell { operation, wire, connections, .. } = cell;
+                    format!("{operation} over {wire}, {connections} connections")
                 })?;
             }
         }

@@ -14,11 +14,13 @@ use crate::{
     report::Report,
 };
 
+mod all;
 mod cli;
 mod client;
 mod compare;
 mod contender;
 mod contest;
+mod curves;
 mod database;
 mod durable;
 mod echo;
@@ -26,6 +28,8 @@ mod load;
 mod memory;
 mod operation;
 mod pace;
+mod page;
+mod plot;
 mod process;
 mod report;
 mod server;
@@ -56,23 +60,16 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         anyhow::Ok(report.problems.is_empty())
     };
     match command {
+        Command::Compare(args) => print(compare::run(args, setup)),
+        Command::Curves(args) => print(curves::run(args, setup)),
         Command::Start(args) => print(start::run(args, setup)),
         Command::Memory(args) => print(memory::run(args, setup)),
-        Command::Compare(args) => print(compare::run(args, setup)),
         Command::Http(extent) => print(compare::wire(Wire::Http, extent, setup)),
         Command::Grpc(extent) => print(compare::wire(Wire::Grpc, extent, setup)),
         Command::Durable(args) => print(durable::run(args, setup)),
         Command::Redis(extent) => print(compare::redis(extent, setup)),
         Command::Soak(args) => print(soak::run(args, setup)),
-        Command::All => {
-            let mut good = print(start::run(&start::Args::SHORT, setup))?;
-            good &= print(compare::wire(Wire::Http, &compare::Extent::SHORT, setup))?;
-            good &= print(compare::wire(Wire::Grpc, &compare::Extent::SHORT, setup))?;
-            good &= print(durable::run(&durable::Args::SHORT, setup))?;
-            good &= print(memory::run(&memory::Args::SHORT, setup))?;
-            good &= print(compare::redis(&compare::Extent::SHORT, setup))?;
-            Ok(good)
-        }
+        Command::All(args) => all::run(args, setup),
         Command::Echo(args) => echo::run(args).map(|()| true),
     }
 }

@@ -83,6 +83,11 @@ impl Row {
         self
     }
 
+    pub(crate) fn range(mut self, column: &'static str, spread: Spread, decimals: usize) -> Row {
+        self.0.push((column, Cell::Spread { spread, decimals }));
+        self
+    }
+
     pub(crate) fn maybe(self, column: &'static str, value: Option<f64>, decimals: usize) -> Row {
         match value {
             Some(value) => self.number(column, value, decimals),
@@ -185,7 +190,22 @@ impl Report {
     }
 }
 
+/// All goals of several reports, each with the command that has measured it.
+pub(crate) fn summary(reports: &[Report]) -> String {
+    let mut text = "goals:\n".to_owned();
+    for report in reports {
+        for goal in &report.goals {
+            text += &format!("{:8}  {}\n", report.command, goal.text());
+        }
+    }
+    text
+}
+
 impl Goal {
+    pub(crate) fn is_met(&self) -> bool {
+        self.met
+    }
+
     pub(crate) fn text(&self) -> String {
         let mark = if self.met { "met   " } else { "MISSED" };
         format!("{mark}  {}: {}", self.what, self.measured.text())
