@@ -73,16 +73,16 @@ impl Program {
 
     /// The command line of a sidecar that reads component files from `resources`, without its port for
     /// HTTP.
-    fn command(&self, resources: &Path, grpc_port: u16) -> anyhow::Result<Command> {
+    fn command(&self, app: &str, resources: &Path, grpc_port: u16) -> anyhow::Result<Command> {
         let (path, words): (_, &[&str]) = match self {
             Program::Echo => anyhow::bail!("the echo has no store"),
-            Program::Steadfast(path) => (path, &["serve", "--app-id", "bench"]),
-            // Keys begin with the name of the application, so each has its own.
-            // `--mode` and the ports are what its integration tests pass, too.
-            Program::Daprd(path) => (path, &["--app-id", "bench-daprd", "--mode", "standalone"]),
+            Program::Steadfast(path) => (path, &["serve"]),
+            Program::Daprd(path) => (path, &["--mode", "standalone"]),
         };
         let mut command = Command::new(path);
-        command.args(words).args(["--log-level", "error", "--resources-path"]).arg(resources);
+        // Keys begin with the name of the application, so each program has its own.
+        command.args(words).args(["--app-id", &format!("{app}-{self}")]);
+        command.args(["--log-level", "error", "--resources-path"]).arg(resources);
         command.args(["--dapr-grpc-port", &grpc_port.to_string()]);
         command.args(["--metrics-port", &free_address()?.port().to_string()]);
         if let Program::Daprd(_) = self {
@@ -104,19 +104,21 @@ impl fmt::Display for Program {
 }
 
 impl Contender {
-    /// Starts a sidecar on a database, and on so many cores. What it needs for itself is in a folder below `data`.
+    /// Starts a sidecar of an application on a database, and on so many cores. What it needs for itself is
+    /// in a folder below `data`.
     pub(crate) async fn start(
         program: &Program,
+        app: &str,
         database: &Database,
         data: &Path,
         cores: Option<usize>,
     ) -> anyhow::Result<Contender> {
-        let folder = data.join(format!("{}-{program}", database.store));
+        let folder = data.join(format!("{}-{app}-{program}", database.store));
         let resources = folder.join("resources");
         fs::create_dir_all(&resources)?;
         fs::write(resources.join("statestore.yaml"), database.component(&folder))?;
         let grpc = free_address()?;
-        let command = program.command(&resources, grpc.port())?;
+        let command = program.command(app, &resources, grpc.port())?;
         Contender::of(program, command, "--dapr-http-port", grpc, cores).await
     }
 

@@ -1,6 +1,6 @@
 //! Servers that get the same load in turn, and what each of them needed for it.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, rc::Rc, time::Duration};
 
 use anyhow::Context;
 
@@ -108,33 +108,63 @@ impl Plan {
     pub(crate) async fn run(&self, data: &Path) -> anyhow::Result<Found> {
         let mut found = Found::default();
         for store in &self.stores {
-            let Some(database) = Database::start(*store, data).await? else { continue };
-            self.run_on(&database, data, &mut found)
-                .await
-                .with_context(|| format!("on {store}"))?;
+            let mut arenas = self.open(*store, data).await?;
+            for round in 1..=self.rounds {
+                eprintln!("{store}: round {round} of {}", self.rounds);
+                for arena in &mut arenas {
+                    arena.round(self).await?;
+                }
+            }
+            for arena in arenas {
+                arena.close(&mut found).await?;
+            }
         }
         Ok(found)
     }
 
-    async fn run_on(
-        &self,
-        database: &Database,
-        data: &Path,
-        found: &mut Found,
-    ) -> anyhow::Result<()> {
-        let sidecars = || self.programs.iter().filter(|it| **it != Program::Echo);
-        let mut start_ms = vec![Vec::new(); sidecars().count()];
-        for _ in 0..self.starts {
-            for (program, start_ms) in sidecars().zip(&mut start_ms) {
-                let contender = Contender::start(program, database, data, self.cores).await?;
-                start_ms.push(contender.start_ms());
-                contender.stop().await?;
-            }
+    /// Starts a store and all contenders on it, once for each length of values, and saves all keys.
+    pub(crate) async fn open(&self, store: Store, data: &Path) -> anyhow::Result<Vec<Arena>> {
+        let Some(database) = Database::start(store, data).await? else { return Ok(Vec::new()) };
+        let database = Rc::new(database);
+        let mut arenas = Vec::new();
+        for value_bytes in &self.value_bytes {
+            let arena = Arena::open(self, database.clone(), *value_bytes, data).await;
+            arenas.push(arena.with_context(|| format!("on {store}"))?);
         }
-        let mut contenders = Vec::new();
-        let mut footprints = Vec::new();
-        for (program, mut start_ms) in sidecars().zip(start_ms) {
-            let contender = Contender::start(program, database, data, self.cores).await?;
+        Ok(arenas)
+    }
+}
+
+/// Contenders on one store, which has all keys.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    database: Rc<Database>,
+    /// The echo first, if there is one.
+    contenders: Vec<Contender>,
+    traffic: Traffic,
+    cells: Vec<Cell>,
+    footprints: Vec<Footprint>,
+}
+
+impl Arena {
+    async fn open(
+        plan: &Plan,
+        database: Rc<Database>,
+        value_bytes: usize,
+        data: &Path,
+    ) -> anyhow::Result<Arena> {
+        let traffic = Traffic::new(Wire::Http, plan.keys, value_bytes, plan.bulk_len);
+        // So that each has keys of its own in a database that several share.
+        let name = format!("bench-{value_bytes}");
+        let (mut contenders, mut footprints) = (Vec::new(), Vec::new());
+        for program in plan.programs.iter().filter(|it| **it != Program::Echo) {
+            let mut start_ms = Vec::new();
+            for _ in 0..plan.starts {
+                let it = Contender::start(program, &name, &database, data, plan.cores).await?;
+                start_ms.push(it.start_ms());
+                it.stop().await?;
+            }
+            let contender = Contender::start(program, &name, &database, data, plan.cores).await?;
             start_ms.push(contender.start_ms());
             footprints.push(Footprint {
                 store: database.store,
@@ -144,90 +174,65 @@ impl Plan {
                 loaded_mb: 0.0,
                 file_mb: program.file_mb()?,
             });
+            eprintln!(
+                "{}: {program} saves {} keys of {value_bytes} bytes",
+                database.store, traffic.keys
+            );
+            contender.fill(&traffic).await?;
             contenders.push(contender);
         }
-        for value_bytes in &self.value_bytes {
-            let traffic = Traffic::new(Wire::Http, self.keys, *value_bytes, self.bulk_len);
-            eprintln!("{}: {} keys of {value_bytes} bytes are saved", database.store, traffic.keys);
-            for contender in &contenders {
-                contender.fill(&traffic).await?;
-            }
+        if plan.programs.contains(&Program::Echo) {
             // It answers with an ETag as long as those of the store.
-            let mut echoes = Vec::new();
-            if self.programs.contains(&Program::Echo) {
-                let etag = etag(&contenders, &traffic).await?;
-                echoes.push(Contender::echo(&traffic, &etag, self.cores).await?);
-            }
-            let all: Vec<&Contender> = echoes.iter().chain(&contenders).collect();
-            for wire in &self.wires {
-                let traffic = Traffic { wire: *wire, ..traffic.clone() };
-                found.cells.extend(self.compare(database, &all, &traffic).await?);
+            let etag = etag(&contenders, &traffic).await?;
+            contenders.insert(0, Contender::echo(&traffic, &etag, plan.cores).await?);
+        }
+        let mut cells = Vec::new();
+        for wire in &plan.wires {
+            for connections in &plan.connections {
+                cells.extend(plan.operations.iter().map(|operation| Cell {
+                    store: database.store,
+                    wire: *wire,
+                    operation: *operation,
+                    connections: *connections,
+                    value_bytes,
+                    keys_each: traffic.keys_each(*operation),
+                    costs:
+                        contenders.iter().map(|it| (it.program.clone(), Cost::default())).collect(),
+                }));
             }
         }
-        for (contender, footprint) in contenders.into_iter().zip(&mut footprints) {
-            footprint.loaded_mb = contender.process().resident_bytes()? as f64 / 1e6;
-            contender.stop().await?;
+        Ok(Arena { database, contenders, traffic, cells, footprints })
+    }
+
+    /// Measures each combination once, the contenders in turn.
+    pub(crate) async fn round(&mut self, plan: &Plan) -> anyhow::Result<()> {
+        let mut cells = std::mem::take(&mut self.cells);
+        for cell in &mut cells {
+            self.measure(plan, cell).await.with_context(|| {
+                let Cell { store, operation, wire, connections, .. } = cell;
+                format!("{operation} on {store} over {wire}, {connections} connections")
+            })?;
         }
-        found.footprints.extend(footprints);
+        self.cells = cells;
         Ok(())
     }
 
-    /// All operations over any number of connections, several rounds of all, the contenders in turn.
-    async fn compare(
-        &self,
-        database: &Database,
-        contenders: &[&Contender],
-        traffic: &Traffic,
-    ) -> anyhow::Result<Vec<Cell>> {
-        let mut cells = Vec::new();
-        for connections in &self.connections {
-            cells.extend(self.operations.iter().map(|operation| Cell {
-                store: database.store,
-                wire: traffic.wire,
-                operation: *operation,
-                connections: *connections,
-                value_bytes: traffic.value.len(),
-                keys_each: traffic.keys_each(*operation),
-                costs: contenders.iter().map(|it| (it.program.clone(), Cost::default())).collect(),
-            }));
-        }
-        for round in 1..=self.rounds {
-            let Database { store, .. } = database;
-            eprintln!("{store}: over {}, round {round} of {}", traffic.wire, self.rounds);
-            for cell in &mut cells {
-                self.round(database, contenders, traffic, cell).await.with_context(|| {
-                    let Cell { operation, wire, connections, .. } = cell;
-                    format!("{operation} over {wire}, {connections} connections")
-                })?;
-            }
-        }
-        Ok(cells)
-    }
-
-    async fn round(
-        &self,
-        database: &Database,
-        contenders: &[&Contender],
-        traffic: &Traffic,
-        cell: &mut Cell,
-    ) -> anyhow::Result<()> {
-        let operation = cell.operation;
+    async fn measure(&self, plan: &Plan, cell: &mut Cell) -> anyhow::Result<()> {
         // Long values are few, and so are requests with them.
-        let is_bounded = operation.uses_up() || traffic.keys < self.keys;
-        let len_max = if is_bounded { traffic.keys } else { usize::MAX };
-        let closed = Extent::Requests(self.requests.min(len_max));
+        let is_bounded = cell.operation.uses_up() || self.traffic.keys < plan.keys;
+        let len_max = if is_bounded { self.traffic.keys } else { usize::MAX };
+        let closed = Extent::Requests(plan.requests.min(len_max));
         let mut outcomes = Vec::new();
-        for (contender, (_, cost)) in contenders.iter().zip(&mut cell.costs) {
-            let mut turn =
-                Turn::new(contender, database, traffic, operation, cell.connections).await?;
+        for i in 0..self.contenders.len() {
+            let mut turn = Turn::new(self, i, cell).await?;
             let before = turn.usage().await?;
             let outcome = turn.run(closed).await?;
-            cost.add(before, turn.usage().await?, &outcome);
+            cell.costs[i].1.add(before, turn.usage().await?, &outcome);
             turn.tidy_up().await?;
             outcomes.push(outcome);
         }
         let slowest = outcomes.iter().map(Outcome::per_s).fold(f64::INFINITY, f64::min);
-        let rate = match self.open_loop {
+        let rate = match plan.open_loop {
             OpenLoop::None => {
                 let costs = cell.costs.iter_mut().zip(&outcomes);
                 costs.for_each(|((_, cost), outcome)| cost.add_latencies(outcome));
@@ -237,13 +242,25 @@ impl Plan {
             OpenLoop::Rate(rate) => rate,
         };
         let time = OPEN_TIME.min(Duration::from_secs_f64(len_max as f64 / rate));
-        for (contender, (_, cost)) in contenders.iter().zip(&mut cell.costs) {
-            let mut turn =
-                Turn::new(contender, database, traffic, operation, cell.connections).await?;
+        for i in 0..self.contenders.len() {
+            let mut turn = Turn::new(self, i, cell).await?;
+            let cost = &mut cell.costs[i].1;
             cost.add_latencies(&turn.run(Extent::Rate(rate, time)).await?);
             cost.offered_per_s.push(rate);
             turn.tidy_up().await?;
         }
+        Ok(())
+    }
+
+    /// Ends all contenders, and the store with the last of its arenas.
+    pub(crate) async fn close(mut self, found: &mut Found) -> anyhow::Result<()> {
+        let sidecars = self.contenders.into_iter().filter(|it| it.program != Program::Echo);
+        for (contender, footprint) in sidecars.zip(&mut self.footprints) {
+            footprint.loaded_mb = contender.process().resident_bytes()? as f64 / 1e6;
+            contender.stop().await?;
+        }
+        found.cells.extend(self.cells);
+        found.footprints.extend(self.footprints);
         Ok(())
     }
 }
@@ -252,7 +269,7 @@ impl Plan {
 struct Turn<'a> {
     contender: &'a Contender,
     database: &'a Database,
-    traffic: &'a Traffic,
+    traffic: Traffic,
     operation: Operation,
     clients: Clients,
     etags: Vec<String>,
@@ -267,23 +284,20 @@ struct Usage {
 }
 
 impl<'a> Turn<'a> {
-    /// Connects anew: a sidecar ends connections that were idle for long.
-    async fn new(
-        contender: &'a Contender,
-        database: &'a Database,
-        traffic: &'a Traffic,
-        operation: Operation,
-        connections: u16,
-    ) -> anyhow::Result<Turn<'a>> {
-        let mut clients = contender.clients(traffic.wire, connections.into()).await?;
+    /// Of the i-th contender. Connects anew: a sidecar ends connections that were idle for long.
+    async fn new(arena: &'a Arena, i: usize, cell: &Cell) -> anyhow::Result<Turn<'a>> {
+        let contender = &arena.contenders[i];
+        let traffic = Traffic { wire: cell.wire, ..arena.traffic.clone() };
+        let mut clients = contender.clients(cell.wire, cell.connections.into()).await?;
         let gets = traffic.requests(Operation::Get, Vec::new());
         // Each connection is made, and its buffers are, before anything is measured.
-        clients.run(&gets, Extent::Requests(2 * usize::from(connections))).await?;
-        let etags = if operation == Operation::SaveEtag {
-            etags(contender, traffic, traffic.keys).await?
+        clients.run(&gets, Extent::Requests(2 * usize::from(cell.connections))).await?;
+        let etags = if cell.operation == Operation::SaveEtag {
+            etags(contender, &traffic, traffic.keys).await?
         } else {
             Vec::new()
         };
+        let (database, operation) = (&*arena.database, cell.operation);
         Ok(Turn { contender, database, traffic, operation, clients, etags })
     }
 
@@ -307,7 +321,7 @@ impl<'a> Turn<'a> {
     /// Lets the next operation find every key, without a lifetime.
     async fn tidy_up(self) -> anyhow::Result<()> {
         if self.operation.leaves_traces() && self.contender.program != Program::Echo {
-            self.contender.fill(self.traffic).await?;
+            self.contender.fill(&self.traffic).await?;
         }
         Ok(())
     }

@@ -3,7 +3,10 @@
 
 mod fit;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -12,7 +15,7 @@ use self::fit::{Fit, Law};
 use crate::{
     client::Wire,
     contender::Program,
-    contest::{Cell, OpenLoop, Plan},
+    contest::{Cell, Found, OpenLoop, Plan},
     database::Store,
     load::{self, CONNECTIONS},
     operation::Operation,
@@ -178,11 +181,11 @@ impl Axis {
         let plans: Vec<(f64, Plan)> = match self {
             Axis::Connections => {
                 let wires = vec![Wire::Http, Wire::Grpc];
-                let connections = vec![1, 4, 16, 64, 256];
-                // In one run, so that the rounds of all are interleaved.
-                let cells = measure(&Plan { wires, connections, ..usual }, setup)?;
-                let point = |cell: Cell| Point { x: cell.connections.into(), cells: vec![cell] };
-                return Ok(cells.into_iter().map(point).collect());
+                let plan = |it: u16| {
+                    let (wires, connections) = (wires.clone(), vec![it]);
+                    (it.into(), Plan { wires, connections, ..usual.clone() })
+                };
+                [1, 4, 16, 64, 256].map(plan).into()
             }
             Axis::Keys => {
                 let keys = [1_000, 10_000, 100_000, 1_000_000].into_iter();
@@ -208,11 +211,8 @@ impl Axis {
                 [1, 5, 10, 20, 50, 100].map(bulk).into()
             }
         };
-        let point = |(x, plan): (f64, Plan)| {
-            eprintln!("curves: {x} {}", self.x());
-            Ok(Point { x, cells: measure(&plan, setup)? })
-        };
-        plans.into_iter().map(point).collect()
+        let data = setup.data()?;
+        load::block_on(measure(&plans, data.path()))
     }
 
     fn lines(self, series: &[Series]) -> Lines {
@@ -234,10 +234,33 @@ impl Axis {
     }
 }
 
-fn measure(plan: &Plan, setup: &Setup) -> anyhow::Result<Vec<Cell>> {
-    // A folder for each: servers want an empty one.
-    let data = setup.data()?;
-    Ok(load::block_on(plan.run(data.path()))?.cells)
+/// All plans at the same time, so that a round has all of them one after the other: a machine that is slow
+/// for a while is so for all.
+async fn measure(plans: &[(f64, Plan)], data: &Path) -> anyhow::Result<Vec<Point>> {
+    let mut arenas = Vec::new();
+    for (i, (x, plan)) in plans.iter().enumerate() {
+        // Servers want a folder that is empty.
+        let data = data.join(i.to_string());
+        fs::create_dir(&data)?;
+        for store in &plan.stores {
+            let opened = plan.open(*store, &data).await?;
+            arenas.extend(opened.into_iter().map(|it| (*x, plan, it)));
+        }
+    }
+    let rounds = plans.iter().map(|(_, plan)| plan.rounds).max().unwrap_or_default();
+    for round in 1..=rounds {
+        eprintln!("curves: round {round} of {rounds}");
+        for (_, plan, arena) in &mut arenas {
+            arena.round(plan).await?;
+        }
+    }
+    let mut points = Vec::new();
+    for (x, _, arena) in arenas {
+        let mut found = Found::default();
+        arena.close(&mut found).await?;
+        points.push(Point { x, cells: found.cells });
+    }
+    Ok(points)
 }
 
 fn series(points: &[Point]) -> Vec<Series> {

@@ -121,6 +121,8 @@ impl Answers {
 }
 
 async fn serve(stream: TcpStream, answers: Arc<Answers>) {
+    // As every server that answers one request at a time. If it fails, so does what follows.
+    let _ = stream.set_nodelay(true);
     let service = service_fn(|request| echo(request, &answers));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     // A client that goes away is no failure.
@@ -155,6 +157,7 @@ async fn echo(
 }
 
 async fn serve_grpc(stream: TcpStream, answers: Arc<Answers>) {
+    let _ = stream.set_nodelay(true);
     let service = service_fn(|request| echo_grpc(request, answers.clone()));
     let connection = http2::Builder::new(TokioExecutor::new());
     // A client that goes away is no failure.
