@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// Bytes of a value
     #[arg(long, value_delimiter = ',', default_value = "1024", value_parser = clap::value_parser!(u32).range(16..=2 << 20))]
     value_bytes: Vec<u32>,
+    /// How many keys there are; fewer if values are so long that all would take more than 128 MiB
+    #[arg(long, default_value_t = KEYS as u32, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    keys: u32,
     /// Requests per second of the open loop, 0 for no open loop [default: half of what the slowest gets
     /// through in the same round]
     #[arg(long)]
@@ -93,7 +96,7 @@ impl Args {
             operations: self.operation.clone(),
             connections: self.connections.clone(),
             value_bytes: self.value_bytes.iter().map(|it| *it as usize).collect(),
-            keys: KEYS,
+            keys: self.keys as usize,
             bulk_len: BULK_LEN,
             requests: self.requests as usize,
             rounds: self.rounds,

@@ -221,12 +221,12 @@ impl Arena {
         // Long values are few, and so are requests with them.
         let is_bounded = cell.operation.uses_up() || self.traffic.keys < plan.keys;
         let len_max = if is_bounded { self.traffic.keys } else { usize::MAX };
-        let closed = Extent::Requests(plan.requests.min(len_max));
+        let len = plan.requests.min(len_max);
         let mut outcomes = Vec::new();
         for i in 0..self.contenders.len() {
-            let mut turn = Turn::new(self, i, cell).await?;
+            let mut turn = Turn::new(self, i, cell, len).await?;
             let before = turn.usage().await?;
-            let outcome = turn.run(closed).await?;
+            let outcome = turn.run(Extent::Requests(len)).await?;
             cell.costs[i].1.add(before, turn.usage().await?, &outcome);
             turn.tidy_up().await?;
             outcomes.push(outcome);
@@ -242,8 +242,9 @@ impl Arena {
             OpenLoop::Rate(rate) => rate,
         };
         let time = OPEN_TIME.min(Duration::from_secs_f64(len_max as f64 / rate));
+        let len = (rate * time.as_secs_f64()).ceil() as usize;
         for i in 0..self.contenders.len() {
-            let mut turn = Turn::new(self, i, cell).await?;
+            let mut turn = Turn::new(self, i, cell, len).await?;
             let cost = &mut cell.costs[i].1;
             cost.add_latencies(&turn.run(Extent::Rate(rate, time)).await?);
             cost.offered_per_s.push(rate);
@@ -284,8 +285,9 @@ struct Usage {
 }
 
 impl<'a> Turn<'a> {
-    /// Of the i-th contender. Connects anew: a sidecar ends connections that were idle for long.
-    async fn new(arena: &'a Arena, i: usize, cell: &Cell) -> anyhow::Result<Turn<'a>> {
+    /// Of the i-th contender, for so many requests. Connects anew: a sidecar ends connections that were
+    /// idle for long.
+    async fn new(arena: &'a Arena, i: usize, cell: &Cell, len: usize) -> anyhow::Result<Turn<'a>> {
         let contender = &arena.contenders[i];
         let traffic = Traffic { wire: cell.wire, ..arena.traffic.clone() };
         let mut clients = contender.clients(cell.wire, cell.connections.into()).await?;
@@ -293,7 +295,7 @@ impl<'a> Turn<'a> {
         // Each connection is made, and its buffers are, before anything is measured.
         clients.run(&gets, Extent::Requests(2 * usize::from(cell.connections))).await?;
         let etags = if cell.operation == Operation::SaveEtag {
-            etags(contender, &traffic, traffic.keys).await?
+            etags(contender, &traffic, len.min(traffic.keys)).await?
         } else {
             Vec::new()
         };

@@ -222,7 +222,7 @@ impl Axis {
         }
         // One floor is enough to compare with; more would hide what is compared.
         if let Some(first) = series.first() {
-            lines.push((format!("echo, {}", first.name), first.echo.clone()));
+            lines.push((format!("echo: {}", first.name), first.echo.clone()));
         }
         Lines {
             title: format!("CPU time of the sidecar per request, against {}", self.x()),

@@ -10,23 +10,26 @@ const HEIGHT: f64 = 340.0;
 /// Around what is drawn, for axes and their names.
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 12.0;
-const TOP: f64 = 58.0;
+const TOP: f64 = 76.0;
 const BOTTOM: f64 = 48.0;
 
 /// How many series are told apart by colour.
-const COLOURS: usize = 6;
+const COLOURS: usize = 7;
+
+/// How many names of series are side by side.
+const NAMES: usize = 4;
 
 /// Colours that differ in brightness as well, for those who do not tell all colours apart.
 const STYLE: &str = "\
 svg.plot{font:12px system-ui,sans-serif;--ink:#222;--faint:#ddd;--paper:#fff;\
---c0:#0b6e99;--c1:#d9730d;--c2:#3f7d3a;--c3:#8a4ba0;--c4:#b3402e;--c5:#6b6b6b}\
+--c0:#0b6e99;--c1:#d9730d;--c2:#3f7d3a;--c3:#8a4ba0;--c4:#b3402e;--c5:#8a7a1f;--c6:#6b6b6b}\
 @media(prefers-color-scheme:dark){svg.plot{--ink:#ddd;--faint:#444;--paper:#1b1b1b;\
---c0:#5ab4e0;--c1:#f0a35a;--c2:#83c97c;--c3:#c79be0;--c4:#ee8b7a;--c5:#a8a8a8}}\
+--c0:#5ab4e0;--c1:#f0a35a;--c2:#83c97c;--c3:#c79be0;--c4:#ee8b7a;--c5:#d6c65c;--c6:#a8a8a8}}\
 svg.plot .paper{fill:var(--paper)}svg.plot text{fill:var(--ink)}\
 svg.plot .title{font-weight:600;font-size:14px}\
 svg.plot .grid{stroke:var(--faint)}svg.plot .line{fill:none;stroke-width:2}\
 svg.plot .c0{color:var(--c0)}svg.plot .c1{color:var(--c1)}svg.plot .c2{color:var(--c2)}\
-svg.plot .c3{color:var(--c3)}svg.plot .c4{color:var(--c4)}svg.plot .c5{color:var(--c5)}\
+svg.plot .c3{color:var(--c3)}svg.plot .c4{color:var(--c4)}svg.plot .c5{color:var(--c5)}svg.plot .c6{color:var(--c6)}\
 svg.plot .line,svg.plot .range{stroke:currentColor}svg.plot .dot,svg.plot .bar{fill:currentColor}\
 svg.plot .on-bar{stroke:var(--ink)}";
 
@@ -73,7 +76,7 @@ impl Lines {
             plot.label_x(at(*x), &short(*x));
         }
         for (i, (name, points)) in self.series.iter().enumerate() {
-            plot.legend(i, self.series.len(), name);
+            plot.legend(i, name);
             let (class, mut path) = (i % COLOURS, String::new());
             for (x, it) in points {
                 let (x, y) = (at(*x), plot.y(it.median));
@@ -101,7 +104,7 @@ impl Bars {
             plot.label_x(LEFT + (group as f64 + 0.5) * group_width, name);
         }
         for (i, (name, bars)) in self.series.iter().enumerate() {
-            plot.legend(i, self.series.len(), name);
+            plot.legend(i, name);
             for (group, it) in bars.iter().enumerate() {
                 let Some(it) = it else { continue };
                 let left = LEFT + (group as f64 + 0.1) * group_width + i as f64 * width;
@@ -164,11 +167,12 @@ impl Plot {
         self.add(&format!(r#"<text x="{x:.1}" y="{y}" text-anchor="middle">{label}</text>"#));
     }
 
-    fn legend(&mut self, i: usize, len: usize, name: &str) {
-        let x = LEFT + i as f64 * (WIDTH - LEFT - RIGHT) / len.max(3) as f64;
-        let (name, class, text_x) = (escaped(name), i % COLOURS, x + 15.0);
+    fn legend(&mut self, i: usize, name: &str) {
+        let x = LEFT + (i % NAMES) as f64 * (WIDTH - LEFT - RIGHT) / NAMES as f64;
+        let y = 32.0 + (i / NAMES) as f64 * 17.0;
+        let (name, class, text_x, text_y) = (escaped(name), i % COLOURS, x + 15.0, y + 9.0);
         self.add(&format!(
-            r#"<rect class="c{class} bar" x="{x:.1}" y="32" width="10" height="10"/><text x="{text_x:.1}" y="41">{name}</text>"#
+            r#"<rect class="c{class} bar" x="{x:.1}" y="{y}" width="10" height="10"/><text x="{text_x:.1}" y="{text_y}">{name}</text>"#
         ));
     }
 
