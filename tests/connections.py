@@ -9,6 +9,7 @@ reset, heads and bodies that come byte by byte, clients that take no answer. Sou
 
 import argparse
 import asyncio
+import atexit
 import os
 import re
 import pathlib
@@ -47,6 +48,8 @@ class Sidecar:
         command = [steadfast, "serve", "--app-id", "app", "--state-store", "memory", "-H", "0", "-G", "0"]
         command += ["--dapr-listen-addresses", "127.0.0.1", "--max-connections", str(connections_max)]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        # Whatever fails, it does not stay behind.
+        atexit.register(self.process.kill)
         deadline = time.monotonic() + 30
         while "dapr initialized" not in self.text():
             if time.monotonic() > deadline or self.process.poll() is not None:

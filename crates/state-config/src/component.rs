@@ -9,7 +9,7 @@ use crate::{
     manifest::{Entry, Manifest, Origin},
     problem::{Problem, Report, printable},
     properties::{Properties, PropertyError},
-    secrets::{self, Reference, SecretStores, Unresolved},
+    secrets::{self, Reference, SecretStores, Unresolved, scopes},
 };
 
 /// A state store to open, as its file says, with secrets resolved.
@@ -140,7 +140,10 @@ pub(crate) fn properties(
         match value(entry, manifest, stores, context) {
             Ok(value) => {
                 let secret = match &entry.origin {
-                    Origin::Secret { name, .. } => Some(name.clone()),
+                    Origin::Secret { name, .. } => {
+                        warn_of_scopes(entry, name, manifest, context, report);
+                        Some(name.clone())
+                    }
                     Origin::Literal(_) | Origin::Environment(_) => None,
                 };
                 properties.insert_at(Some(entry.place.line), secret, entry.name.clone(), value);
@@ -168,8 +171,7 @@ fn value(
         Origin::Environment(name) => variable(name, context),
         // Differs from Dapr: which takes quotes off a secret that has them, and fills in templates.
         Origin::Secret { name, key } => {
-            let in_kubernetes = context.kubernetes.is_some().then_some(secrets::BUILT_IN);
-            let Some(store) = manifest.secret_store.as_deref().or(in_kubernetes) else {
+            let Some(store) = secret_store(manifest, context) else {
                 return Err(Unresolved {
                     message: format!(
                         "the component does not say which secret store `{name}` is in"
@@ -180,6 +182,33 @@ fn value(
             let namespace = manifest.namespace.as_deref();
             stores.get(&Reference { store, secret: name, key, namespace }, context)
         }
+    }
+}
+
+/// The secret store that the component's references are about.
+fn secret_store<'a>(manifest: &'a Manifest, context: &Context) -> Option<&'a str> {
+    let in_kubernetes = context.kubernetes.is_some().then_some(secrets::BUILT_IN);
+    manifest.secret_store.as_deref().or(in_kubernetes)
+}
+
+/// Says so if the application itself may not have a secret that its component uses: whoever wrote the scopes
+/// may not know of it.
+fn warn_of_scopes(
+    entry: &Entry,
+    secret: &str,
+    manifest: &Manifest,
+    context: &Context,
+    report: &mut Report,
+) {
+    let Some(store) = secret_store(manifest, context) else { return };
+    if let Err(remedy) = scopes::check(&context.secret_scopes, store, secret) {
+        let message = format!(
+            "metadata field `{}`: the secret scopes keep secret `{secret}` of `{store}` from the application, but \
+             its components use it",
+            entry.name
+        );
+        let hint = format!("if the application may have it: {remedy} in the `Configuration`");
+        report.warning(entry.place, message, &hint);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 mod kubernetes;
-mod scopes;
+pub(crate) mod scopes;
 
 pub(crate) use kubernetes::BUILT_IN;
 use kubernetes::KubernetesStore;
@@ -133,7 +133,7 @@ impl SecretStores {
         reference: &Reference<'_>,
         context: &Context,
     ) -> Result<String, Unresolved> {
-        let Reference { store, secret, .. } = *reference;
+        let Reference { store, .. } = *reference;
         let Some(slot) = self.by_name.get(store) else {
             let hint = did_you_mean(store, self.by_name.keys().map(String::as_str));
             let hint =
@@ -147,11 +147,6 @@ impl SecretStores {
                 return unresolved(message, "");
             }
         };
-        if let Err(remedy) = scopes::check(&context.secret_scopes, store, secret) {
-            let message = format!("the secret scopes refuse secret `{secret}` of `{store}`");
-            let hint = format!("if this application may have it: {remedy} in the `Configuration`");
-            return unresolved(message, hint);
-        }
         opened.get(reference, &self.cache, context)
     }
 }

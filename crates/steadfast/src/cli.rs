@@ -168,6 +168,7 @@ pub(crate) struct SidecarArgs {
     pub(crate) resources_path: Vec<PathBuf>,
 
     /// A file with a Configuration; may be given several times, later files lie on top of earlier ones
+    /// [default for `run`: ~/.dapr/config.yaml if it exists]
     #[arg(short = 'c', long, value_name = "FILE", value_delimiter = ',', value_parser = not_empty)]
     pub(crate) config: Vec<Option<PathBuf>>,
 

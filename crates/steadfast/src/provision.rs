@@ -222,6 +222,12 @@ pub(crate) fn default_folder() -> PathBuf {
     }
 }
 
+/// The file with a Configuration for those who have not named one: that of Dapr's own tools, if there is one.
+pub(crate) fn default_configuration() -> Option<PathBuf> {
+    let file = env::home_dir()?.join(".dapr").join("config.yaml");
+    file.is_file().then_some(file)
+}
+
 /// Writes `statestore.yaml` for a SQLite database into `folder`, and returns the paths of both.
 /// `None` if the file is there already: it is never replaced.
 pub(crate) fn write_default(folder: &Path) -> anyhow::Result<Option<(PathBuf, PathBuf)>> {

@@ -124,8 +124,11 @@ impl Reloader {
         let Loaded { configuration, problems, warnings } = loaded;
         let mut says: BTreeSet<_> = warnings.iter().map(ToString::to_string).collect();
         says.extend(resources.warnings.iter().map(ToString::to_string));
-        // The start has said what there was to warn of.
-        let before = said.take().unwrap_or_else(|| says.clone());
+        // The start has said what there was to warn of, and what it went on without.
+        let before = said.take().unwrap_or_else(|| {
+            let passed_over = resources.problems.iter().filter(|it| it.ignorable);
+            says.iter().cloned().chain(passed_over.map(ToString::to_string)).collect()
+        });
         for it in says.difference(&before) {
             warn!("{it}");
         }

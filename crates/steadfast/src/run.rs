@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use sidecar_api::{Sidecar, Stop};
+use sidecar_api::{Sidecar, Status, Stop};
 use tokio::{signal::unix::SignalKind, task::JoinHandle};
 
 use crate::{
@@ -94,13 +94,21 @@ pub(crate) fn described(
     app_id: &str,
     console: Console,
 ) -> anyhow::Result<Described> {
-    let files = args.config_files();
+    let files = configuration_files(args);
     let context = components::context(app_id, !args.disable_builtin_k8s_secret_store)?;
     let configuration = configuration::load(&context, &files)?;
     let configured = components::configured(&context, &configuration);
     let components = chosen_components(args, &configured, console)?;
     let sources = Sources { context, folders: followed(args), files };
     Ok(Described { sources, configuration, components, obeys_hangup: false })
+}
+
+/// The files that were named, or the usual one. `--config=` is for none.
+fn configuration_files(args: &SidecarArgs) -> Vec<PathBuf> {
+    match args.config.as_slice() {
+        [] => provision::default_configuration().into_iter().collect(),
+        _ => args.config_files(),
+    }
 }
 
 /// The folders that were named, or the usual one.
@@ -190,13 +198,15 @@ struct Job {
 impl Job {
     async fn run_alone(mut self) -> anyhow::Result<ExitCode> {
         let (console, places) = (self.console, self.launched.places.clone());
-        let store = self.launched.sidecar.service.components().first().map(|it| it.name.clone());
         let sidecar = self.launched.sidecar.clone();
         let ready = || {
             let up = "You're up and running! Steadfast logs will appear here.";
             let is_up = say_whether_up(console, &sidecar, up);
-            if let Some(store) = store.filter(|_| is_up && !console.json) {
-                anstream::println!("{}", curl_lines(&places, &store));
+            // One that was passed over is among the components, too.
+            let components = sidecar.service.components();
+            let usable = components.iter().find(|it| it.status() == Status::Ready);
+            if let Some(store) = usable.filter(|_| is_up && !console.json) {
+                anstream::println!("{}", curl_lines(&places, &store.name));
             }
         };
         self.tell(None, &[]);

@@ -1,10 +1,11 @@
-//! Which secrets the components of this application may have.
+//! Which secrets this application may have. Its components may have others, too: scopes are about what is handed
+//! to the application, and this sidecar hands it none. Source: dapr docs, "How To: Use secret scoping".
 
 use crate::configuration::SecretScope;
 
 /// Returns what to change in the scopes if they do not allow a secret. A secret is meant by its
 /// name, in its exact case. Source: dapr pkg/config `IsSecretAllowed`.
-pub(super) fn check(scopes: &[SecretScope], store: &str, secret: &str) -> Result<(), &'static str> {
+pub(crate) fn check(scopes: &[SecretScope], store: &str, secret: &str) -> Result<(), &'static str> {
     let Some(scope) = scopes.iter().find(|it| it.store_name == store) else { return Ok(()) };
     let names = |list: &[String]| list.iter().any(|it| it == secret);
     if !scope.allowed_secrets.is_empty() {

@@ -1,5 +1,5 @@
-//! What the conformance suite cannot ask of etcd: Dapr's layouts, leases, the four outcomes under faults, clusters that lose
-//! members, what a server refuses, logins and TLS. `cargo test -p state-stores --test etcd [-- outcomes]`
+//! What the conformance suite cannot ask of etcd: Dapr's layouts, leases, clusters that lose members, what a server
+//! refuses, logins and TLS. `cargo test -p state-stores --test etcd [-- leases]`
 //!
 //! The tests start their servers themselves, from the package `etcd-server`, and fail without it.
 
@@ -11,7 +11,6 @@ mod injection;
 mod layout;
 mod leases;
 mod login;
-mod outcomes;
 mod refusals;
 mod support;
 #[path = "../words.rs"]

@@ -1,4 +1,4 @@
-//! What the conformance suite cannot ask of MySQL and MariaDB: Dapr's layout, and the four outcomes under faults.
+//! What the conformance suite cannot ask of MySQL and MariaDB: Dapr's layout, locks, statements and TLS.
 //! `cargo test -p state-stores --test mysql`
 //!
 //! The tests start their servers themselves, from the package `mariadb-server`, and fail without it.
@@ -12,15 +12,12 @@ mod words;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use fault_proxy::{Direction, Fault, Proxy};
 use futures::future::join_all;
 use real_servers::{
     Certificates,
     mysql::{Mysql, Options, PASSWORD, USER},
 };
-use state::{
-    Change, ETag, Error, Format, Key, Outcome, Precondition, Read, Result, Store, Ttl, Write,
-};
+use state::{Change, Format, Key, Outcome, Read, Result, Store, Ttl, Write};
 
 async fn try_open(address: SocketAddr, more: &[(&str, &str)]) -> Result<Arc<dyn Store>> {
     let dsn = format!("{USER}:{PASSWORD}@tcp({address})/");
@@ -37,51 +34,6 @@ fn put(name: &str, value: &str) -> Write {
 async fn value(store: &Arc<dyn Store>, name: &str) -> Option<String> {
     let item = store.get(&Read::new(Key::stored(name))).await.unwrap()?;
     Some(String::from_utf8(item.value.to_vec()).unwrap())
-}
-
-fn outcome<T: std::fmt::Debug>(answer: Result<T, Error>) -> Outcome {
-    answer.unwrap_err().outcome()
-}
-
-#[tokio::test]
-async fn a_write_whose_reply_is_lost_is_unknown_and_was_applied() {
-    let server = Mysql::start(&Options::default()).await.unwrap();
-    let proxy = Proxy::start(server.address()).await.unwrap();
-    let near = try_open(server.address(), &[]).await.unwrap();
-    let far = try_open(proxy.address(), &[("timeoutInSeconds", "3")]).await.unwrap();
-    near.write(&put("k", "1")).await.unwrap();
-    // The statement is prepared now.
-    far.write(&put("k", "2")).await.unwrap();
-    proxy.set(Fault::LoseReply);
-    assert_eq!(outcome(far.write(&put("k", "3")).await), Outcome::Unknown);
-    proxy.heal();
-    assert_eq!(value(&near, "k").await.as_deref(), Some("3"));
-    far.write(&put("k", "4")).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_write_that_does_not_get_through_is_never_applied_and_never_a_conflict() {
-    let server = Mysql::start(&Options::default()).await.unwrap();
-    let proxy = Proxy::start(server.address()).await.unwrap();
-    let near = try_open(server.address(), &[]).await.unwrap();
-    let far = try_open(proxy.address(), &[("timeoutInSeconds", "3")]).await.unwrap();
-    near.write(&put("k", "1")).await.unwrap();
-    let never = Precondition::Matches(ETag::new("never").unwrap());
-    for fault in [
-        Fault::CutAfter { direction: Direction::ToServer, bytes: 0 },
-        Fault::Reset,
-        Fault::Blackhole { direction: Direction::Both },
-    ] {
-        far.write(&put("other", "1")).await.unwrap();
-        proxy.set(fault.clone());
-        for write in [put("k", "2"), put("k", "2").when(never.clone())] {
-            assert_ne!(outcome(far.write(&write).await), Outcome::Conflict, "{fault:?}");
-        }
-        assert_ne!(outcome(far.transact(&[put("k", "2"), put("l", "2")]).await), Outcome::Conflict);
-        assert_eq!(value(&near, "k").await.as_deref(), Some("1"), "{fault:?}");
-        proxy.cut_all();
-        proxy.heal();
-    }
 }
 
 #[tokio::test]

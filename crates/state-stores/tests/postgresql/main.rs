@@ -1,5 +1,5 @@
-//! What the conformance suite cannot ask of PostgreSQL: Dapr's layouts and their earlier levels, the four outcomes under
-//! faults, standbys, poolers, rights and TLS. `cargo test -p state-stores --test postgresql [-- outcomes]`
+//! What the conformance suite cannot ask of PostgreSQL: Dapr's layouts and their earlier levels, standbys, poolers,
+//! rights and TLS. `cargo test -p state-stores --test postgresql [-- standby]`
 //!
 //! The tests start their servers themselves, from the packages `postgresql` and `pgbouncer`, and fail without them.
 
@@ -12,7 +12,6 @@ mod injection;
 mod layout;
 mod login;
 mod migrations;
-mod outcomes;
 mod pooler;
 mod refusals;
 mod round_trips;

@@ -1,5 +1,5 @@
-//! What the conformance suite cannot ask of Redis: Dapr's layout, the four outcomes under faults, replicas,
-//! Sentinel, Cluster, rights and TLS. `cargo test -p state-stores --test redis [-- outcomes]`
+//! What the conformance suite cannot ask of Redis: Dapr's layout, replicas, Sentinel, Cluster, rights
+//! and TLS. `cargo test -p state-stores --test redis [-- sentinel]`
 //!
 //! The tests start their servers themselves, from the package `redis-server`, and fail without it.
 
@@ -9,7 +9,6 @@ mod cluster;
 mod json;
 mod layout;
 mod login;
-mod outcomes;
 mod refusals;
 mod replication;
 mod rights;

@@ -134,6 +134,24 @@ fn a_folder_that_was_named_and_is_not_there_is_a_mistake() {
 }
 
 #[test]
+fn the_configuration_of_the_home_folder_counts_unless_another_is_named() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join(".dapr/config.yaml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(
+        &file,
+        "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nspec: {api: {allowed: 1}}\n",
+    )
+    .unwrap();
+    let (code, output) = finished(folder.path(), &app("exit 7"));
+    assert!(code == 1 && output.contains(".dapr/config.yaml:3"), "{output}");
+    let arguments = app("exit 7");
+    let arguments = [&["run", "--config="], &arguments[1..]].concat();
+    let (code, output) = finished(folder.path(), &arguments);
+    assert_eq!(code, 7, "{output}");
+}
+
+#[test]
 fn a_store_that_is_not_ready_is_said_so() {
     let folder = TempDir::new().unwrap();
     let arguments = ["run", "--state-store", "sqlite://nowhere/s.db", "-H", "0", "--", "true"];
@@ -191,7 +209,12 @@ fn a_second_run_is_a_second_replica_on_the_same_data() {
 #[test]
 fn without_a_command_the_sidecar_runs_alone_and_says_what_to_try() {
     let folder = TempDir::new().unwrap();
-    let arguments = ["run", "--state-store", "memory", "--dapr-http-port=0"];
+    // Comes first by its name, and is passed over.
+    let unknown = "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: a}\n\
+                   spec: {type: state.unknown, version: v1, ignoreErrors: true}\n";
+    fs::create_dir(folder.path().join("resources")).unwrap();
+    fs::write(folder.path().join("resources/a.yaml"), unknown).unwrap();
+    let arguments = ["run", "-d", "resources", "--state-store", "memory", "-H", "0"];
     let mut job = Steadfast::start(command(folder.path(), &arguments));
     let port = job.port();
     let line = job.line_with("curl -i http://localhost:");

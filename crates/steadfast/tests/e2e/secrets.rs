@@ -254,9 +254,12 @@ fn what_the_configuration_refuses_is_refused_and_what_is_mended_is_used() {
         fs::write(components_folder.join(&draft), text).unwrap();
         fs::rename(components_folder.join(draft), components_folder.join(file)).unwrap();
     };
-    let secret = "type: state.in-memory, metadata: [{name: a, secretKeyRef: {name: A_SECRET}}]";
+    let uses = |secret: &str| {
+        format!("type: state.in-memory, metadata: [{{name: a, secretKeyRef: {{name: {secret}}}}}]")
+    };
     component("vault", "type: secretstores.local.env");
-    component("scoped", secret);
+    component("scoped", &uses("A_SECRET"));
+    component("absent", &uses("B_SECRET"));
     component("denied", "type: State.Redis");
     component("good", "type: state.in-memory");
     fs::write(
@@ -289,6 +292,7 @@ spec:
         "component 'denied' cannot be loaded because components of type 'denied (State.Redis/)' \
          are not allowed",
     );
+    process.line_with("the secret scopes keep secret `A_SECRET` of `vault` from the application");
     let port = process.port();
     process.line_with("dapr initialized");
     let mut client = Client::new(port);
@@ -303,17 +307,21 @@ spec:
             })
     };
     let good = ("good", "ready", "");
-    assert!(has(&[good, ("scoped", "rejected", "the secret scopes refuse secret `A_SECRET`")]));
+    let scoped = ("scoped", "ready", "");
+    assert!(has(&[("absent", "rejected", "`B_SECRET`"), good, scoped]));
 
-    component("scoped", "type: state.in-memory");
-    eventually("a component is mended", || has(&[good, ("scoped", "ready", "")]));
+    component("absent", "type: state.in-memory");
+    eventually("a component is mended", || has(&[("absent", "ready", ""), good, scoped]));
+    fs::remove_file(components_folder.join("absent.yaml")).unwrap();
     component("new", "type: state.in-memory, metdata: []");
     eventually("a new one is rejected", || {
-        has(&[good, ("new", "rejected", "did you mean `metadata`?"), ("scoped", "ready", "")])
+        has(&[good, ("new", "rejected", "did you mean `metadata`?"), scoped])
     });
     fs::remove_file(components_folder.join("new.yaml")).unwrap();
-    eventually("it is gone with its file", || has(&[good, ("scoped", "ready", "")]));
+    eventually("it is gone with its file", || has(&[good, scoped]));
     process.signal("TERM");
     assert!(process.wait().success());
-    checked(process.output());
+    let output = process.output();
+    assert_eq!(output.matches("`B_SECRET` is not set").count(), 1, "{output}");
+    checked(output);
 }

@@ -101,7 +101,7 @@ fn another_component_of_its_name_does_not_hide_the_built_in_secret_store() {
 }
 
 #[test]
-fn a_secret_that_scopes_refuse_is_a_problem_with_a_remedy() {
+fn a_component_may_use_a_secret_that_its_application_may_not_have() {
     let scopes = |scope: SecretScope| Context { secret_scopes: vec![scope], ..context() };
     let text = with_metadata("  - {name: p, secretKeyRef: {name: REDIS_PASSWORD}}");
     let files = [("f.yaml", text.as_str()), VAULT];
@@ -113,16 +113,23 @@ fn a_secret_that_scopes_refuse_is_a_problem_with_a_remedy() {
     };
     assert_eq!(
         lines(&files, &scopes(scope.clone())),
-        ["problem: f.yaml:7:5: metadata field `p`: the secret scopes refuse secret \
-          `REDIS_PASSWORD` of `vault`; if this application may have it: remove it from \
-          `deniedSecrets` in the `Configuration`"]
+        [
+            "warning: f.yaml:7:5: metadata field `p`: the secret scopes keep secret \
+             `REDIS_PASSWORD` of `vault` from the application, but its components use it; if the \
+             application may have it: remove it from `deniedSecrets` in the `Configuration`",
+            "store state.redis: p=hunter2"
+        ]
     );
     let scope = SecretScope { allowed_by_default: false, denied_secrets: vec![], ..scope };
     assert_eq!(
         lines(&files, &scopes(scope.clone())),
-        ["problem: f.yaml:7:5: metadata field `p`: the secret scopes refuse secret \
-          `REDIS_PASSWORD` of `vault`; if this application may have it: `defaultAccess` is \
-          `deny`: add it to `allowedSecrets` in the `Configuration`"]
+        [
+            "warning: f.yaml:7:5: metadata field `p`: the secret scopes keep secret \
+             `REDIS_PASSWORD` of `vault` from the application, but its components use it; if the \
+             application may have it: `defaultAccess` is `deny`: add it to `allowedSecrets` in the \
+             `Configuration`",
+            "store state.redis: p=hunter2"
+        ]
     );
     let scope = SecretScope { allowed_secrets: vec!["REDIS_PASSWORD".to_owned()], ..scope };
     assert_eq!(lines(&files, &scopes(scope)), ["store state.redis: p=hunter2"]);
