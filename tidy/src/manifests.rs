@@ -23,7 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sidecar-proto", &[]),
     ("sidecar-client", &["state", "sidecar-proto"]),
     ("sidecar-api", &["state", "sidecar-proto"]),
-    ("sidecar-bench", &["state", "state-config", "state-stores", "sidecar-proto"]),
+    ("sidecar-bench", &["state", "state-config", "state-stores", "real-servers", "sidecar-proto"]),
     ("sidecar-verify", &["state", "state-testkit", "state-checker"]),
     (
         "torture",

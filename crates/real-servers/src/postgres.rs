@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use tokio_postgres::{Client, NoTls};
 
 use self::configuration::{Configuration, Role};
-pub use self::pooler::PgBouncer;
+pub use self::{pooler::PgBouncer, programs::find};
 use crate::{Certificates, process::Process};
 
 /// The user that owns everything, and the database that is there from the start.

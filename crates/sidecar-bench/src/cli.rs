@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{contest, durable, echo, memory, setup::Setup, soak, start};
+use crate::{all, compare, curves, durable, echo, memory, setup::Setup, soak, start};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -28,6 +28,42 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Servers side by side: a bare echo, Steadfast, and a daprd
+    ///
+    /// Each store is started for the run, and each server as a process of its own on it. All get the same
+    /// requests in turn, several rounds of each, in two ways:
+    ///
+    ///   closed loop  Each client sends a request as soon as it has the answer to the one before. CPU
+    ///                time of the server and of the store for each request, and requests per second.
+    ///
+    ///   open loop    Requests are due so many times a second, the same for all servers, whether answers
+    ///                come or not. A latency counts from when the request was due: one that had to wait
+    ///                because others were slow counts with its wait.
+    ///
+    /// The echo is a bare hyper server, and tonic's codec on hyper's HTTP/2: it reads the same requests
+    /// and writes answers of the same length, and does nothing else. By default all stores and all
+    /// operations are measured over HTTP with 64 connections and values of 1 KiB, which takes about five
+    /// minutes.
+    #[command(verbatim_doc_comment)]
+    #[command(after_help = "\
+Examples:
+  cargo bench-sidecar compare
+  cargo bench-sidecar compare --daprd ~/.dapr/bin/daprd --html compare.html
+  cargo bench-sidecar compare --store redis --operation get,save --wire http,grpc --connections 1,16,64,256
+  cargo bench-sidecar compare --store sqlite --operation save --value-bytes 100,1024,65536 --rate 2000")]
+    Compare(compare::Args),
+    /// What a request costs against connections, keys, length of values, cores, and keys of a bulk get
+    ///
+    /// CPU time of the sidecar for each request at several points of each axis, with a straight line
+    /// through them: a cost should not grow with connections, keys and cores, and only in proportion
+    /// with what is transferred. `off %` is how far a point is from the line; the goal is 10 at most.
+    /// The first, against connections, is for both wires in the in-memory store. Each curve is also
+    /// written as an SVG file. Takes about five minutes.
+    #[command(after_help = "\
+Examples:
+  cargo bench-sidecar curves
+  cargo bench-sidecar curves --curve keys --keys-max 100000 --plots /tmp")]
+    Curves(curves::Args),
     /// From exec to the first good answer
     ///
     /// Starts `steadfast serve` again and again, in turn on each store, and asks for a key every
@@ -59,7 +95,7 @@ Examples:
 Examples:
   cargo bench-sidecar http
   cargo bench-sidecar http --rounds 9 --requests 200000")]
-    Http(contest::Args),
+    Http(compare::Extent),
     /// The same over gRPC, next to a bare tonic echo
     ///
     /// Eight clients share a connection, and each has one call at a time. The echo is tonic's codec on
@@ -68,7 +104,7 @@ Examples:
 Examples:
   cargo bench-sidecar grpc
   cargo bench-sidecar grpc --rounds 9 --requests 200000")]
-    Grpc(contest::Args),
+    Grpc(compare::Extent),
     /// Durable writes per second, next to what the disk can do
     ///
     /// Four contenders, in turn, several rounds of each, on files of one folder:
@@ -95,24 +131,19 @@ Examples:
   cargo bench-sidecar durable
   cargo bench-sidecar durable --dir /mnt/disk --seconds 10")]
     Durable(durable::Args),
-    /// CPU time per request with the data in Redis, and what a bulk get saves
+    /// CPU time per request with the data in Redis, and how many round trips there are
     ///
-    /// Starts a redis-server of its own, which keeps nothing on disk, and a sidecar on it. The
+    /// `compare` with a redis-server, which keeps nothing on disk, over 1 connection and over 64. The
     /// program redis-server must be installed; on Debian and Ubuntu it is the package redis-server.
     ///
-    /// Saves with and without a lifetime, and reads, of 10 000 keys of 1 KiB over 64 connections are
-    /// compared with a bare echo of the same bytes, as `http` does. The CPU time of the redis-server
-    /// is shown next to that of the sidecar: it has scripts to run.
-    ///
-    /// Then the same keys are read one by one, each as soon as the one before it is there, and 20 at
-    /// a time, on one connection and on 64, all to the same sidecar. `cpu ratio` is of CPU time for
-    /// each key, and `rate ratio` of keys per second, both to the line before; p50 and p99 are of
-    /// requests, not of keys.
+    /// `store reads` is how often the server has read from its connections for each request: with one
+    /// connection, how many round trips a request takes. Then bulk gets of 20 keys are held against
+    /// single gets, one after the other: keys per second.
     #[command(after_help = "\
 Examples:
   cargo bench-sidecar redis
   cargo bench-sidecar redis --rounds 3 --requests 50000")]
-    Redis(contest::Args),
+    Redis(compare::Extent),
     /// Whether it stays the same for hours
     ///
     /// Starts a redis-server that flushes every write, and a sidecar on it, and sends half of what they
@@ -126,10 +157,11 @@ Examples:
   cargo bench-sidecar soak
   cargo bench-sidecar soak --minutes 12 --rate 1000")]
     Soak(soak::Args),
-    /// All of these in a short form, which takes two or three minutes
+    /// Everything that has a goal, in a short form, which takes about ten minutes
     ///
-    /// `redis` is left out, and a line says so, if there is no redis-server.
-    All,
+    /// In the end all goals are listed once more. What needs a program that is not installed is left
+    /// out, and a line says so.
+    All(all::Args),
     /// Be the bare server that `http` compares with
     #[command(hide = true)]
     Echo(echo::Args),

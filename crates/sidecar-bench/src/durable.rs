@@ -19,11 +19,11 @@ use self::log::Log;
 use crate::{
     client::Wire,
     load::{self, CONNECTIONS, Clients, Extent, Outcome, Turns},
-    report::{Goal, Report, Row},
+    report::{Goal, Report, Row, Table},
     server::Server,
     setup::{self, Setup},
     statistics::{Latencies, median},
-    traffic::{self, KEYS, STRONG, VALUE, VALUE_LEN},
+    traffic::{self, KEYS, Traffic, VALUE, VALUE_LEN},
 };
 
 mod log;
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
     let url = setup::sqlite_url(&data, "sidecar.db");
     let server =
         load::block_on(Server::start(Wire::Http, setup.sidecar(&url)?, "--dapr-http-port"))?;
-    let saves = traffic::saves(STRONG);
+    let saves = Traffic::usual().strong_saves();
     let http = |extent| {
         load::block_on(async {
             let mut clients =
@@ -117,7 +117,7 @@ pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
             args.writers,
             setup::cores()
         ),
-        rows: rows(&figures),
+        tables: vec![Table::of(rows(&figures))],
         goals: goals(&figures),
         problems: Vec::new(),
     })
@@ -168,7 +168,7 @@ async fn store_operation(data: &TempDir) -> anyhow::Result<Operation> {
     let driver = state_stores::driver("state.sqlite").context("this program has no SQLite")?;
     let store: Arc<dyn Store> = (driver.open)(properties).await?;
     let write = |n| {
-        let key = Key::stored(&traffic::key(n));
+        let key = Key::stored(&traffic::key(n, KEYS));
         let change = Change::Put { value: VALUE.clone(), format: Format::Json, ttl: Ttl::Unsaid };
         Write { consistency: Consistency::Strong, ..Write::new(key, change) }
     };
@@ -195,20 +195,20 @@ fn together(
         let turns = Arc::new(Turns::new(extent, started));
         let writers = (0..args.writers).map(|_| writer(operation.clone(), turns.clone()));
         let mut writers: JoinSet<_> = writers.collect();
-        let mut latencies = Vec::new();
+        let mut latencies = Latencies::default();
         while let Some(written) = writers.join_next().await {
-            latencies.append(&mut written??);
+            latencies.merge(&written??);
         }
-        Ok(Outcome { elapsed: started.elapsed(), latencies: latencies.into_iter().collect() })
+        Ok(Outcome { elapsed: started.elapsed(), latencies })
     })
 }
 
-async fn writer(operation: Operation, turns: Arc<Turns>) -> anyhow::Result<Vec<Duration>> {
-    let mut latencies = Vec::new();
+async fn writer(operation: Operation, turns: Arc<Turns>) -> anyhow::Result<Latencies> {
+    let mut latencies = Latencies::default();
     while let Some(n) = turns.take() {
         let started = Instant::now();
         operation(n).await?;
-        latencies.push(started.elapsed());
+        latencies.add(started.elapsed());
     }
     Ok(latencies)
 }
@@ -216,7 +216,7 @@ async fn writer(operation: Operation, turns: Arc<Turns>) -> anyhow::Result<Vec<D
 impl Figures {
     fn add(&mut self, Outcome { elapsed, latencies }: Outcome) {
         self.per_second.push(latencies.len() as f64 / elapsed.as_secs_f64());
-        self.latencies.extend(latencies);
+        self.latencies.merge(&latencies);
     }
 
     fn rate(&self) -> f64 {

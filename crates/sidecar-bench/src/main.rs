@@ -14,16 +14,23 @@ use crate::{
     report::Report,
 };
 
+mod all;
 mod cli;
 mod client;
+mod compare;
+mod contender;
 mod contest;
+mod curves;
+mod database;
 mod durable;
 mod echo;
-mod http;
 mod load;
 mod memory;
+mod operation;
+mod pace;
+mod page;
+mod plot;
 mod process;
-mod redis;
 mod report;
 mod server;
 mod setup;
@@ -53,25 +60,16 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         anyhow::Ok(report.problems.is_empty())
     };
     match command {
+        Command::Compare(args) => print(compare::run(args, setup)),
+        Command::Curves(args) => print(curves::run(args, setup)),
         Command::Start(args) => print(start::run(args, setup)),
         Command::Memory(args) => print(memory::run(args, setup)),
-        Command::Http(args) => print(http::run(Wire::Http, args, setup)),
-        Command::Grpc(args) => print(http::run(Wire::Grpc, args, setup)),
+        Command::Http(extent) => print(compare::wire(Wire::Http, extent, setup)),
+        Command::Grpc(extent) => print(compare::wire(Wire::Grpc, extent, setup)),
         Command::Durable(args) => print(durable::run(args, setup)),
-        Command::Redis(args) => print(redis::run(args, setup)),
+        Command::Redis(extent) => print(compare::redis(extent, setup)),
         Command::Soak(args) => print(soak::run(args, setup)),
-        Command::All => {
-            let mut good = print(start::run(&start::Args::SHORT, setup))?;
-            good &= print(http::run(Wire::Http, &http::SHORT, setup))?;
-            good &= print(http::run(Wire::Grpc, &http::SHORT, setup))?;
-            good &= print(durable::run(&durable::Args::SHORT, setup))?;
-            good &= print(memory::run(&memory::Args::SHORT, setup))?;
-            match redis::database::is_installed()? {
-                true => good &= print(redis::run(&redis::SHORT, setup))?,
-                false => eprintln!("redis: skipped: {}", redis::database::MISSING),
-            }
-            Ok(good)
-        }
+        Command::All(args) => all::run(args, setup),
         Command::Echo(args) => echo::run(args).map(|()| true),
     }
 }

@@ -3,10 +3,10 @@
 use crate::{
     client::Wire,
     load::{self, CONNECTIONS, Clients, Extent},
-    report::{Goal, Report, Row},
+    report::{Goal, Report, Row, Table},
     server::Server,
     setup::{self, Setup},
-    traffic::{self, KEYS, VALUE_LEN},
+    traffic::{self, KEYS, Traffic, VALUE_LEN},
 };
 
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ struct Usage {
 pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
     let data = setup.data()?;
     let sqlite = setup::sqlite_url(&data, "state.db");
-    let held_mb = (KEYS * (VALUE_LEN + traffic::key(0).len())) as f64 / 1e6;
+    let held_mb = (KEYS * (VALUE_LEN + traffic::key(0, KEYS).len())) as f64 / 1e6;
     let usages = [
         measure(args, setup, "memory", "memory", held_mb)?,
         measure(args, setup, "sqlite", &sqlite, 0.0)?,
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
             args.requests,
             setup::cores()
         ),
-        rows: usages.iter().map(Usage::row).collect(),
+        tables: vec![Table::of(usages.iter().map(Usage::row))],
         goals: usages.iter().flat_map(Usage::goals).collect(),
         problems: usages.iter().filter_map(Usage::problem).collect(),
     })
@@ -68,7 +68,7 @@ fn measure(
         let resident_mb = || anyhow::Ok(server.process().resident_bytes()? as f64 / 1e6);
         let idle_mb = resident_mb()?;
         let mut clients = Clients::connect(Wire::Http, server.address, CONNECTIONS).await?;
-        let requests = traffic::mixed();
+        let requests = Traffic::usual().mixed();
         let mut quarters_mb = [0.0; 4];
         for (i, quarter_mb) in quarters_mb.iter_mut().enumerate() {
             eprintln!("memory: {store}, quarter {} of 4", i + 1);

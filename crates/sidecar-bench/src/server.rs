@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
 
 use crate::{
     client::{Client, Good, Wire},
@@ -23,7 +26,7 @@ const PAUSE: Duration = Duration::from_micros(100);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the first good answer of a server of HTTP is: the sidecar has no such key, the echo has all.
-const ANSWER: Good = Good { statuses: &[200, 204], body_len_min: 0 };
+pub(crate) const ANSWER: Good = Good { statuses: &[200, 204], body_len_min: 0 };
 
 /// Killed when it is dropped.
 #[derive(Debug)]
@@ -46,32 +49,24 @@ impl Server {
             let mut clients = Client::connect(wire, address, 1).await?;
             clients[0].exchange(&probe, ANSWER).await
         };
-        Server::start_when(answers, command, port_flag).await
+        Server::start_when(answers, command, port_flag, None).await
     }
 
-    /// Starts any server, and waits until `answers` gets what it wants of it.
+    /// Starts any server, on so many cores only, and waits until `answers` gets what it wants of it.
     pub(crate) async fn start_when(
-        answers: impl AsyncFn(SocketAddr) -> anyhow::Result<()>,
-        command: Command,
-        port_flag: &str,
-    ) -> anyhow::Result<Server> {
-        Server::start_at(free_address()?, answers, command, port_flag).await
-    }
-
-    /// As [`Server::start_when`], at an address where one was before.
-    pub(crate) async fn start_at(
-        address: SocketAddr,
         answers: impl AsyncFn(SocketAddr) -> anyhow::Result<()>,
         mut command: Command,
         port_flag: &str,
+        cores: Option<usize>,
     ) -> anyhow::Result<Server> {
+        let address = free_address()?;
         command
             .args([port_flag, &address.port().to_string()])
             .stdin(Stdio::null())
             // Our own output is for the report.
             .stdout(std::io::stderr());
         let started = Instant::now();
-        let child = command.spawn().context("cannot start the server")?;
+        let child = spawn_on(cores, &mut command).context("cannot start the server")?;
         let mut server = Server { child, address, start_time: Duration::ZERO };
         while let Err(e) = answers(address).await {
             if let Some(status) = server.child.try_wait()? {
@@ -107,6 +102,19 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts a process that may use the first of our cores only, so many of them.
+fn spawn_on(cores: Option<usize>, command: &mut Command) -> anyhow::Result<Child> {
+    let Some(cores) = cores else { return Ok(command.spawn()?) };
+    let all = sched_getaffinity(None)?;
+    let mut some = CpuSet::new();
+    (0..CpuSet::MAX_CPU).filter(|it| all.is_set(*it)).take(cores).for_each(|it| some.set(it));
+    // A process begins with the cores of the thread that starts it.
+    sched_setaffinity(None, &some)?;
+    let child = command.spawn();
+    sched_setaffinity(None, &all)?;
+    Ok(child?)
 }
 
 /// An address that was free a moment ago.

@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -24,10 +25,10 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// The command line of a bare sidecar on this store, without a port.
-    pub(crate) fn sidecar(&self, store: &str) -> anyhow::Result<Command> {
+    /// The sidecar's file, an absolute path.
+    pub(crate) fn program(&self) -> anyhow::Result<PathBuf> {
         let binary = match &self.binary {
-            Some(it) => it.clone(),
+            Some(it) => std::path::absolute(it)?,
             None => own_program()?.with_file_name("steadfast"),
         };
         if !binary.is_file() {
@@ -37,7 +38,12 @@ impl Setup {
                 binary.display()
             );
         }
-        let mut command = Command::new(binary);
+        Ok(binary)
+    }
+
+    /// The command line of a bare sidecar on this store, without a port.
+    pub(crate) fn sidecar(&self, store: &str) -> anyhow::Result<Command> {
+        let mut command = Command::new(self.program()?);
         command.args(["serve", "--app-id", "bench", "--log-level", "error"]).args([
             "--dapr-grpc-port",
             "0",
@@ -49,15 +55,18 @@ impl Setup {
         Ok(command)
     }
 
-    /// A new folder for databases, removed when this is dropped.
+    /// A new folder for databases, removed when this is dropped. Others may pass through it:
+    /// PostgreSQL is run by somebody else than root.
     pub(crate) fn data(&self) -> anyhow::Result<TempDir> {
         let parent = match &self.dir {
             Some(it) => it.clone(),
             None => own_program()?.parent().map(Path::to_owned).unwrap_or_default(),
         };
-        tempfile::Builder::new().prefix("sidecar-bench-").tempdir_in(&parent).with_context(|| {
-            format!("cannot make a folder in {}: name another with --dir", parent.display())
-        })
+        let through = PermissionsExt::from_mode(0o711);
+        let mut folder = tempfile::Builder::new();
+        folder.prefix("sidecar-bench-").permissions(through).tempdir_in(&parent).with_context(
+            || format!("cannot make a folder in {}: name another with --dir", parent.display()),
+        )
     }
 }
 

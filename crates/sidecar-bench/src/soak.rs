@@ -3,26 +3,25 @@
 use std::{
     cell::RefCell,
     net::SocketAddr,
-    path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use futures::future::{join_all, join3};
+use real_servers::redis::{Options, Redis};
 use tokio::time::sleep_until;
 
-use self::{pace::Pace, record::Record, watch::Sample};
+use self::{record::Record, watch::Sample};
 use crate::{
     client::{Client, Wire},
-    load::{self, Clients, Extent, Requests},
-    redis::database::{self, Durability},
-    report::{Goal, Report, Row},
+    load::{self, Clients, Extent},
+    pace::Pace,
+    report::{Goal, Report, Row, Table},
     server::{self, Server},
     setup::{self, Setup},
-    traffic,
+    traffic::{Requests, Traffic},
 };
 
-mod pace;
 mod record;
 mod watch;
 
@@ -62,12 +61,12 @@ const SPREAD_MAX: f64 = 4.0;
 pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
     load::block_on(async {
         let data = setup.data()?;
-        let redis = database::start(data.path(), Durability::EveryWrite).await?;
-        let mut command = setup.sidecar(&format!("redis://{}", redis.address))?;
+        let redis = Redis::start_in(data.path(), &Options::default().durable()).await?;
+        let mut command = setup.sidecar(&format!("redis://{}", redis.address()))?;
         let metrics = server::free_address()?;
         command.args(["--metrics-port", &metrics.port().to_string()]);
         let sidecar = Server::start(Wire::Http, command, "--dapr-http-port").await?;
-        let requests = traffic::everyday();
+        let requests = Traffic::usual().everyday();
         let peak = peak(&sidecar, &requests).await?;
         let rate = args.rate.map_or(peak / 2.0, f64::from);
         eprintln!(
@@ -78,16 +77,16 @@ pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
         let pace = Pace { started: Instant::now(), rate, time: window * WINDOWS };
         let record = RefCell::new(Record::new(pace.started, window));
         let clients = (0..CLIENTS).map(|it| client(sidecar.address, it, &pace, &requests, &record));
-        let (clients, samples, redis) = join3(
+        let (clients, samples, restarted) = join3(
             join_all(clients),
             watch::watch(sidecar.process(), metrics, &pace),
-            restarts(redis, data.path(), window, &record),
+            restarts(&redis, window, &record),
         )
         .await;
         clients.into_iter().collect::<anyhow::Result<Vec<()>>>()?;
         let samples = samples?;
         sidecar.stop().await?;
-        redis?.stop().await?;
+        restarted?;
         Ok(report(args, peak, &pace, &record.into_inner(), &samples))
     })
 }
@@ -95,7 +94,7 @@ pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
 /// How many requests per second there are at most, each client sending as soon as it may.
 async fn peak(sidecar: &Server, requests: &Requests) -> anyhow::Result<f64> {
     let mut clients = Clients::connect(Wire::Http, sidecar.address, CLIENTS).await?;
-    clients.run(requests, Extent::Requests(requests.all.len())).await?;
+    clients.run(requests, Extent::Requests(requests.len())).await?;
     let outcome = clients.run(requests, Extent::Time(PEAK_TIME)).await?;
     Ok(outcome.latencies.len() as f64 / outcome.elapsed.as_secs_f64())
 }
@@ -122,8 +121,8 @@ async fn client(
                     .context("there is no client")?,
             ),
         };
-        let request = &requests.all[turn % requests.all.len()];
-        let answer = client.exchange(request, requests.good).await;
+        let request = requests.get(turn);
+        let answer = client.exchange(&request, requests.good).await;
         if answer.is_err() {
             connection = None;
         }
@@ -134,23 +133,17 @@ async fn client(
 }
 
 /// Kills the store in the middle of each window, and starts it again in the same place.
-async fn restarts(
-    mut redis: Server,
-    folder: &Path,
-    window: Duration,
-    record: &RefCell<Record>,
-) -> anyhow::Result<Server> {
+async fn restarts(redis: &Redis, window: Duration, record: &RefCell<Record>) -> anyhow::Result<()> {
     let started = record.borrow().started;
     for it in 0..WINDOWS {
         sleep_until((started + window * it + window / 2).into()).await;
         record.borrow_mut().store_is_away();
-        let address = redis.address;
-        drop(redis);
+        redis.process().kill()?;
         tokio::time::sleep(ABSENCE).await;
-        redis = database::start_at(address, folder, Durability::EveryWrite).await?;
+        redis.process().restart().await?;
         record.borrow_mut().store_is_back();
     }
-    Ok(redis)
+    Ok(())
 }
 
 fn report(args: &Args, peak: f64, pace: &Pace, record: &Record, samples: &[Sample]) -> Report {
@@ -224,7 +217,7 @@ fn report(args: &Args, peak: f64, pace: &Pace, record: &Record, samples: &[Sampl
             setup::workers(),
             setup::cores()
         ),
-        rows: rows.collect(),
+        tables: vec![Table::of(rows)],
         goals,
         problems,
     }

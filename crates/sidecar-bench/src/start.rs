@@ -1,9 +1,11 @@
-//! `start`: from exec to the first good answer.
+//! `start`: from exec to the first good answer, and how large the program is.
+
+use std::fs;
 
 use crate::{
     client::Wire,
     load,
-    report::{Goal, Report, Row},
+    report::{Goal, Report, Row, Table},
     server::Server,
     setup::{self, Setup},
     statistics::median,
@@ -21,6 +23,7 @@ impl Args {
 }
 
 const GOAL_MS: f64 = 15.0;
+const BINARY_GOAL_MB: f64 = 15.0;
 
 /// In the order of the rows.
 const STORES: [&str; 3] = ["memory", "sqlite, new file", "sqlite"];
@@ -38,14 +41,10 @@ pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
         }
     }
     let stores = STORES.iter().zip(&times_ms);
-    let rows = stores.clone().map(|(store, times_ms)| {
-        let min = times_ms.iter().copied().fold(f64::INFINITY, f64::min);
-        let max = times_ms.iter().copied().fold(0.0, f64::max);
-        Row::of("store", *store)
-            .number("median_ms", median(times_ms), 1)
-            .number("min_ms", min, 1)
-            .number("max_ms", max, 1)
-    });
+    let rows = stores
+        .clone()
+        .map(|(store, times_ms)| Row::of("store", *store).spread("start_ms", times_ms, 1));
+    let binary_mb = fs::metadata(setup.program()?)?.len() as f64 / 1e6;
     let goal = |(store, times_ms): (&&str, &Vec<f64>)| {
         Goal::at_most(format!("{store}, median ms,"), GOAL_MS, median(times_ms))
     };
@@ -57,8 +56,11 @@ pub(crate) fn run(args: &Args, setup: &Setup) -> anyhow::Result<Report> {
             setup::cores(),
             setup::file_system(data.path())?
         ),
-        rows: rows.collect(),
-        goals: stores.map(goal).collect(),
+        tables: vec![Table::of(rows)],
+        goals: stores
+            .map(goal)
+            .chain([Goal::at_most("the program, MB,", BINARY_GOAL_MB, binary_mb)])
+            .collect(),
         problems: Vec::new(),
     })
 }

@@ -19,6 +19,22 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 /// Somebody without rights: PostgreSQL does not let itself be run by root. Source: Linux, `nobody`.
 const NOBODY: u32 = 65_534;
 
+/// Where the server's program is.
+///
+/// # Errors
+///
+/// If it is not installed: one of the causes is [`io::ErrorKind::NotFound`].
+pub fn find() -> Result<PathBuf> {
+    let program = program("postgres");
+    let folders = env::var_os("PATH").unwrap_or_default();
+    // One that has a folder already stays as it is.
+    let mut places = env::split_paths(&folders).map(|it| it.join(&program));
+    let found = places.find(|it| it.is_file()).ok_or(io::ErrorKind::NotFound);
+    found
+        .map_err(io::Error::from)
+        .context("there is no program postgres: install the package postgresql")
+}
+
 /// One of PostgreSQL's programs.
 fn program(name: &str) -> PathBuf {
     if let Some(folder) = env::var_os(FOLDER) {

@@ -9,8 +9,7 @@ use tokio::{
     time::sleep_until,
 };
 
-use super::pace::Pace;
-use crate::process::Process;
+use crate::{pace::Pace, process::Process};
 
 const EVERY: Duration = Duration::from_secs(10);
 
