@@ -42,7 +42,7 @@ BINARY_MB_MAX = 30
 # When it has answered its first request.
 IDLE_RSS_MB_MAX = 17
 # From its start to its first answer, to the time that `steadfast --version` takes: the shortest of several of each.
-START_RATIO_MAX = 6
+START_RATIO_MAX = 5
 
 # As many keys as make a difference to a store that has to look for them.
 KEYS = 1000
@@ -238,7 +238,7 @@ class Sidecar:
         while "dapr initialized" not in (text := pathlib.Path(self.log.name).read_text()):
             if time.monotonic() > deadline or self.process.poll() is not None:
                 sys.exit(f"FAIL: the sidecar does not start\n{text}")
-            time.sleep(0.02)
+            time.sleep(0.002)
         port = lambda wire: int(re.search(rf"{wire} server is running on port (\d+)", text)[1])
         return {Http: port("HTTP"), Grpc: port("gRPC")}
 
