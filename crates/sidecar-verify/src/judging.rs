@@ -11,7 +11,7 @@ use state_checker::Violation;
 
 use crate::{
     AuditLine, Findings, Guarantee, Judgement, Settings, Standing,
-    semantics::Trial,
+    semantics::{CaseResult, Trial},
     tally::{Pile, Tally},
 };
 
@@ -56,10 +56,14 @@ impl Evidence {
         elapsed: Duration,
     ) -> Findings {
         let Tally { mut piles, histories, operations, .. } = std::mem::take(&mut self.tally);
-        for trial in &self.trials {
+        for trial in std::mem::take(&mut self.trials) {
             let pile = piles.entry(trial.guarantee).or_default();
             pile.cases += 1;
-            pile.failed_cases.extend(trial.failure.clone());
+            match trial.result {
+                CaseResult::Passed => {}
+                CaseResult::Failed(it) => pile.failed_cases.push(it),
+                CaseResult::OutOfTime => pile.late_cases += 1,
+            }
         }
         let judgements = Guarantee::ALL
             .into_iter()
@@ -97,6 +101,9 @@ impl Evidence {
         } else if pile.exhausted > 0 {
             let why = format!("the search gave up on {} groups of keys", pile.exhausted);
             (Standing::NotTested, why)
+        } else if pile.late_cases > 0 {
+            let (late, all) = (pile.late_cases, pile.cases);
+            (Standing::NotTested, format!("{late} of {all} cases did not end in time"))
         } else {
             match guarantee {
                 Guarantee::Durability => self.durability(&pile),
@@ -270,3 +277,6 @@ fn audit(capabilities: &Capabilities) -> Vec<AuditLine> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests;

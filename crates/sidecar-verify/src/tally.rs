@@ -33,6 +33,8 @@ pub(crate) struct Pile {
     pub(crate) violations: Vec<Violation>,
     pub(crate) cases: u64,
     pub(crate) failed_cases: Vec<FailedCase>,
+    /// Cases of which the store was too slow to see the end.
+    pub(crate) late_cases: u64,
     /// Groups that could not be judged.
     pub(crate) exhausted: u64,
     /// Keys that could not be looked at in the end.

@@ -67,6 +67,18 @@ impl MemoryStore {
         state.sweep(now);
         f(&mut state, now)
     }
+
+    fn get_now(&self, read: &Read) -> Option<Item> {
+        self.with(|state, now| state.live(&read.key, now).cloned())
+    }
+
+    fn write_now(&self, write: &Write) -> Result<Written> {
+        let item = item_of(write);
+        self.with(|state, now| {
+            state.check(write, now)?;
+            Ok(state.apply(write, item, now))
+        })
+    }
 }
 
 #[async_trait]
@@ -76,15 +88,20 @@ impl Store for MemoryStore {
     }
 
     async fn get(&self, read: &Read) -> Result<Option<Item>> {
-        Ok(self.with(|state, now| state.live(&read.key, now).cloned()))
+        Ok(self.get_now(read))
     }
 
     async fn write(&self, write: &Write) -> Result<Written> {
-        let item = item_of(write);
-        self.with(|state, now| {
-            state.check(write, now)?;
-            Ok(state.apply(write, item, now))
-        })
+        self.write_now(write)
+    }
+
+    /// One after the other: nothing here waits, so nothing is gained by more at a time.
+    async fn get_many(&self, reads: &[Read]) -> Vec<Result<Option<Item>>> {
+        reads.iter().map(|it| Ok(self.get_now(it))).collect()
+    }
+
+    async fn write_many(&self, writes: &[Write]) -> Vec<Result<Written>> {
+        writes.iter().map(|it| self.write_now(it)).collect()
     }
 
     async fn transact(&self, writes: &[Write]) -> Result<Vec<Written>> {

@@ -1,6 +1,6 @@
-use std::time::Duration;
+use std::{error, fmt, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures::future::BoxFuture;
 use state::Capabilities;
 use tokio::time;
@@ -73,6 +73,18 @@ const ONE_WAY: &[Way] = &[Way::Single];
 /// The longest a case may take: a store that hangs fails, like any other.
 const CASE_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// A case has taken too long: the store hangs, or is slow. Which promises it keeps is not known.
+#[derive(Clone, Copy, Debug)]
+pub struct OutOfTime;
+
+impl fmt::Display for OutOfTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the store has not answered within {CASE_TIME_MAX:?}")
+    }
+}
+
+impl error::Error for OutOfTime {}
+
 /// What the clauses of a group are called, and the functions of the same names.
 macro_rules! clauses {
     ($($name:ident),* $(,)?) => {
@@ -116,10 +128,14 @@ impl Case {
     }
 
     /// Runs it, and fails with what was promised and not kept.
+    ///
+    /// # Errors
+    ///
+    /// As well with [`OutOfTime`].
     pub async fn run(&self, fixture: &Fixture) -> Result<()> {
         let scope = Scope::new(fixture, self.way, self.clause.name);
         let run = time::timeout(CASE_TIME_MAX, (self.clause.run)(scope));
-        run.await.context("the store has not answered in time")?
+        run.await.map_err(|_| OutOfTime)?
     }
 }
 

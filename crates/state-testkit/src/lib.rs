@@ -17,7 +17,7 @@ mod model;
 mod model_test;
 mod scope;
 
-pub use cases::{Case, cases};
+pub use cases::{Case, OutOfTime, cases};
 pub use fixture::{Fixture, Opening};
 #[cfg(feature = "harness")]
 pub use harness::{Subject, run};

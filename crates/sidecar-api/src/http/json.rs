@@ -291,11 +291,10 @@ pub(super) fn parse<'a, T: Deserialize<'a> + Default>(body: &'a [u8]) -> Result<
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err("EOF: the body is empty".to_owned());
     }
-    let parsed: Option<T> = serde_json::from_slice(body).map_err(|e| e.to_string())?;
-    // In fields that nobody knows, serde_json passes over any bytes.
-    if let Err(e) = std::str::from_utf8(body) {
-        return Err(format!("invalid unicode code point at byte {}", e.valid_up_to()));
-    }
+    // All of it, once: of bytes, serde_json looks at each text, but not at those in fields that nobody knows.
+    let text = std::str::from_utf8(body)
+        .map_err(|e| format!("invalid unicode code point at byte {}", e.valid_up_to()))?;
+    let parsed: Option<T> = serde_json::from_str(text).map_err(|e| e.to_string())?;
     Ok(parsed.unwrap_or_default())
 }
 

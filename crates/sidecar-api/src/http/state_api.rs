@@ -28,6 +28,9 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const REPRESENTATION: &str = "return=representation";
 
+/// What an entry of a bulk get's answer takes besides its value, if its key is not long.
+const ENTRY_BYTES: usize = 128;
+
 pub(super) async fn get(front: &Front, store: &str, key: &str, parts: &Parts) -> Reply {
     let store = front.sidecar.service.store(store)?;
     let wish = shared(parts)?.wish(key, "");
@@ -113,7 +116,9 @@ pub(super) async fn get_many(
     let reads: Vec<Read> = keys.kept.iter().map(read).collect::<Result<_, ApiError>>()?;
     let answers = if reads.is_empty() { Vec::new() } else { store.get_many(&reads).await? };
     let items: Vec<_> = reads.iter().zip(&answers).map(|(it, answer)| found(it, answer)).collect();
-    let mut body = serde_json::to_vec(&items).expect("strings and valid JSON only");
+    let values = answers.iter().flatten().flatten().map(|it| it.value.len()).sum::<usize>();
+    let mut body = Vec::with_capacity(values + items.len() * ENTRY_BYTES);
+    serde_json::to_writer(&mut body, &items).expect("strings and valid JSON only");
     body.push(b'\n');
     Ok(reply::json(StatusCode::OK, body))
 }
@@ -322,7 +327,8 @@ fn found<'a>(read: &'a Read, answer: &'a StateResult<Option<state::Item>>) -> En
         Ok(None) => return nothing,
         Ok(Some(it)) => it,
     };
-    let json: Option<&RawValue> = serde_json::from_slice(&item.value).ok();
+    let text = std::str::from_utf8(&item.value).ok();
+    let json: Option<&RawValue> = text.and_then(|it| serde_json::from_str(it).ok());
     Entry {
         data: Some(json.map_or_else(|| Data::Base64(STANDARD.encode(&item.value)), Data::Json)),
         encoding: json.is_none().then_some("base64"),
