@@ -292,9 +292,14 @@ pub(super) fn parse<'a, T: Deserialize<'a> + Default>(body: &'a [u8]) -> Result<
         return Err("EOF: the body is empty".to_owned());
     }
     // All of it, once: of bytes, serde_json looks at each text, but not at those in fields that nobody knows.
-    let text = std::str::from_utf8(body)
-        .map_err(|e| format!("invalid unicode code point at byte {}", e.valid_up_to()))?;
-    let parsed: Option<T> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let parsed: Option<T> = match std::str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text).map_err(|e| e.to_string())?,
+        Err(e) => {
+            // What is wrong before that is the better reason: the body may be no JSON at all.
+            serde_json::from_slice::<Option<T>>(body).map_err(|e| e.to_string())?;
+            return Err(format!("invalid unicode code point at byte {}", e.valid_up_to()));
+        }
+    };
     Ok(parsed.unwrap_or_default())
 }
 
