@@ -5,7 +5,6 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
     panic::AssertUnwindSafe,
     sync::{Arc, LazyLock},
     time::Duration,
@@ -57,14 +56,14 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const DAPR: &str = "/dapr.proto.runtime.v1.Dapr/";
 
 /// Serves connections from these listeners until `stop` resolves, then lets those that are busy finish for up to `grace`.
-/// Returns whether they did.
-pub async fn serve(
+/// Returns whether they did. Boxed, so that it is compiled as this crate is, and not as the one that waits for it.
+pub fn serve(
     front: Arc<Front>,
     listeners: Vec<Listener>,
-    stop: impl Future<Output = ()>,
+    stop: BoxFuture<'static, ()>,
     grace: Duration,
-) -> bool {
-    connections::serve(front, listeners, stop, grace, Some(|it| &it.grpc), talk).await
+) -> BoxFuture<'static, bool> {
+    connections::serve(front, listeners, stop, grace, Some(|it| &it.grpc), talk).boxed()
 }
 
 async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {

@@ -7,14 +7,13 @@
 use std::{
     convert::Infallible,
     fmt::Display,
-    future::Future,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use hyper::{
     StatusCode,
     body::{Body, Incoming},
@@ -43,14 +42,15 @@ mod state_api;
 mod system_api;
 
 /// Serves connections from these listeners until `stop` resolves, then lets those that are busy
-/// finish for up to `grace`. Returns whether they did.
-pub async fn serve(
+/// finish for up to `grace`. Returns whether they did. Boxed, so that it is compiled as this crate is, and not as the
+/// one that waits for it.
+pub fn serve(
     front: Arc<Front>,
     listeners: Vec<Listener>,
-    stop: impl Future<Output = ()>,
+    stop: BoxFuture<'static, ()>,
     grace: Duration,
-) -> bool {
-    connections::serve(front, listeners, stop, grace, Some(|it| &it.http), talk).await
+) -> BoxFuture<'static, bool> {
+    connections::serve(front, listeners, stop, grace, Some(|it| &it.http), talk).boxed()
 }
 
 async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {

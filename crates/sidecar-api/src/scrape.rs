@@ -1,8 +1,9 @@
 //! The port of the metrics: one text, at every path.
 
-use std::{convert::Infallible, fmt, future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -28,13 +29,10 @@ pub struct Exposition {
 /// Prometheus' text format. Source: its documentation of exposition formats.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// Serves the text from these listeners until `stop` resolves. Asks for no token: it says nothing of what is stored.
-pub async fn serve(
-    exposition: Arc<Exposition>,
-    listeners: Vec<Listener>,
-    stop: impl Future<Output = ()>,
-) {
-    connections::serve(exposition, listeners, stop, Duration::ZERO, None, talk).await;
+/// Serves the text from these listeners until the process ends. Asks for no token: it says nothing of what is stored.
+pub fn serve(exposition: Arc<Exposition>, listeners: Vec<Listener>) -> BoxFuture<'static, ()> {
+    let never = future::pending();
+    connections::serve(exposition, listeners, never, Duration::ZERO, None, talk).map(drop).boxed()
 }
 
 async fn talk(exposition: Arc<Exposition>, stream: Stream, _: Peer, ending: Ending) {

@@ -4,6 +4,7 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use futures::FutureExt;
 use sidecar_api::{
     Component, Front, Identity, Limits, Listener, Protection, Service, Sidecar, grpc, http,
 };
@@ -83,8 +84,11 @@ impl Served {
         let address = listener.local_addr().expect("it is bound");
         let grpc_address = grpc_listener.local_addr().expect("it is bound");
         let sidecar = front.sidecar.clone();
-        let stopped = |sidecar: Arc<Sidecar>| async move {
-            sidecar.stopped().await;
+        let stopped = |sidecar: Arc<Sidecar>| {
+            async move {
+                sidecar.stopped().await;
+            }
+            .boxed()
         };
         let over_http =
             http::serve(front.clone(), vec![on(listener)], stopped(sidecar.clone()), grace);

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use futures::FutureExt;
 use sidecar_api::{
     AppConnection, Front, Identity, Limits, Listener, Protection, Service, Sidecar, Tls, grpc, http,
 };
@@ -203,6 +204,7 @@ impl Launched {
                 sidecar.stopped().await;
                 stores.end_pauses();
             }
+            .boxed()
         };
         self.metrics_port.serve(&self.sidecar, self.metrics.clone())?;
         Ok(async move {

@@ -55,7 +55,7 @@ impl MetricsPort {
         let front = Front::new(sidecar.clone(), limits, protection);
         let exposition = Arc::new(Exposition { front, render: Box::new(move || metrics.text()) });
         info!("metrics server is running on port {}", self.port);
-        tokio::spawn(scrape::serve(exposition, listeners, std::future::pending()));
+        tokio::spawn(scrape::serve(exposition, listeners));
         Ok(())
     }
 }

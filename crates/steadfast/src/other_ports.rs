@@ -1,13 +1,13 @@
 //! Ports besides those of the API, for those who expect them: one for probes, and one that other sidecars of Dapr would call.
 
 use std::{
-    future::Future,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context;
+use futures::future::BoxFuture;
 use sidecar_api::{Front, Limits, Protection, Sidecar, http};
 use tracing::info;
 
@@ -53,7 +53,7 @@ impl OtherPorts {
         self,
         sidecar: Arc<Sidecar>,
         limits: Limits,
-        stop: impl Future<Output = ()>,
+        stop: BoxFuture<'static, ()>,
         grace: Duration,
     ) -> anyhow::Result<()> {
         for listener in ports::asynchronous(self.internal)? {
