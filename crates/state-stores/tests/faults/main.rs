@@ -77,8 +77,7 @@ async fn writes(near: &Arc<dyn Store>) -> Vec<Write> {
     ]
 }
 
-/// Waits for what a write does whose reply was lost: over HTTP/2 a server says that it has received something before it does it,
-/// and that is what is lost.
+/// Waits for what a write does whose reply was lost: some servers begin to answer before they have done it.
 async fn becomes(near: &Arc<dyn Store>, name: &str, expected: Option<&str>) {
     let what = format!("{name} is {expected:?}");
     within(RECOVERY_MAX, &what, async || {
@@ -99,7 +98,7 @@ async fn a_write_whose_reply_is_lost_was_applied_once_and_is_never_a_conflict(su
         let elsewhere = Write { key: key("other"), ..write.clone() };
         let prepared = far.write(&elsewhere).await;
         assert!(prepared.map_or_else(|e| e.outcome() == Outcome::Conflict, |_| true));
-        proxy.set(Fault::LoseReply);
+        proxy.set(subject.lost_reply());
         let answer = far.write(&write).await;
         proxy.heal();
         assert_eq!(outcome(answer), Outcome::Unknown, "{write:?}");
@@ -117,7 +116,7 @@ async fn a_write_whose_reply_is_lost_was_applied_once_and_is_never_a_conflict(su
 
 async fn a_bulk_save_whose_reply_is_lost_is_unknown(subject: Subject) {
     let Chain { server: _server, proxy, far, near } = chain(subject).await;
-    proxy.set(Fault::LoseReply);
+    proxy.set(subject.lost_reply());
     for answer in far.write_many(&[put("k", "\"new\""), put("l", "\"new\"")]).await {
         assert_eq!(outcome(answer), Outcome::Unknown);
     }
@@ -128,7 +127,7 @@ async fn a_bulk_save_whose_reply_is_lost_is_unknown(subject: Subject) {
 
 async fn a_transaction_whose_reply_is_lost_is_whole(subject: Subject) {
     let Chain { server: _server, proxy, far, near } = chain(subject).await;
-    proxy.set(Fault::LoseReply);
+    proxy.set(subject.lost_reply());
     let error = far.transact(&[put("k", "\"new\""), put("l", "\"new\"")]).await.unwrap_err();
     proxy.heal();
     match error.outcome() {

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use fault_proxy::{AtMark, Fault, Proxy};
+use fault_proxy::{AtMark, Direction, Fault, Proxy};
 use real_servers::{
     etcd::{self, Etcd},
     mysql::{self, Mysql},
@@ -117,6 +117,20 @@ impl Subject {
     /// What errors call the store.
     pub(crate) fn name(self) -> &'static str {
         self.component().0.trim_start_matches("state.")
+    }
+
+    /// Loses the reply to a request that was carried out.
+    pub(crate) fn lost_reply(self) -> Fault {
+        match self {
+            // etcd answers twice over HTTP/2: first, with up to 30 bytes for each of the last two requests, that it has
+            // received something, and it carries out nothing for a connection that ends then. A whole reply has more.
+            Subject::EtcdV1 | Subject::EtcdV2 => {
+                Fault::CutAfter { direction: Direction::ToClient, bytes: 60 }
+            }
+            Subject::Mysql | Subject::PostgresqlV1 | Subject::PostgresqlV2 | Subject::Redis => {
+                Fault::LoseReply
+            }
+        }
     }
 
     /// Cuts at a place that only this protocol has.
