@@ -40,7 +40,7 @@ ALLOCATIONS_TOLERANCE = 0.5
 
 BINARY_MB_MAX = 24.5
 # When it has answered its first request.
-IDLE_RSS_MB_MAX = 16.2
+IDLE_RSS_MB_MAX = 17
 # From its start to its first answer, to the time that `steadfast --version` takes: the shortest of several of each.
 START_RATIO_MAX = 5
 
