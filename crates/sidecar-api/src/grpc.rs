@@ -56,7 +56,9 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const DAPR: &str = "/dapr.proto.runtime.v1.Dapr/";
 
 /// Serves connections from these listeners until `stop` resolves, then lets those that are busy finish for up to `grace`.
-/// Returns whether they did. Boxed, so that it is compiled as this crate is, and not as the one that waits for it.
+/// Returns whether they did.
+///
+/// Boxed, so that it is built for speed as this crate is, and not as the one that waits for it.
 pub fn serve(
     front: Arc<Front>,
     listeners: Vec<Listener>,

@@ -42,8 +42,9 @@ mod state_api;
 mod system_api;
 
 /// Serves connections from these listeners until `stop` resolves, then lets those that are busy
-/// finish for up to `grace`. Returns whether they did. Boxed, so that it is compiled as this crate is, and not as the
-/// one that waits for it.
+/// finish for up to `grace`. Returns whether they did.
+///
+/// Boxed, so that it is built for speed as this crate is, and not as the one that waits for it.
 pub fn serve(
     front: Arc<Front>,
     listeners: Vec<Listener>,

@@ -131,7 +131,7 @@ impl Case {
     ///
     /// # Errors
     ///
-    /// As well with [`OutOfTime`].
+    /// [`OutOfTime`] if that is not known after a minute.
     pub async fn run(&self, fixture: &Fixture) -> Result<()> {
         let scope = Scope::new(fixture, self.way, self.clause.name);
         let run = time::timeout(CASE_TIME_MAX, (self.clause.run)(scope));
