@@ -122,7 +122,7 @@ fn the_application_is_asked_for_its_health_and_may_hold_up_the_end() {
             "1h",
         ],
     );
-    sidecar.line_with("App entered healthy status");
+    sidecar.has_said_or_says("App entered healthy status");
     let mut client = Client::new(port);
     let health = metadata(&mut client)["appConnectionProperties"]["health"].clone();
     assert_eq!(health["healthCheckPath"], "/ready");

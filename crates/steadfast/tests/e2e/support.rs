@@ -90,6 +90,13 @@ impl Steadfast {
         }
     }
 
+    /// Waits for a line that contains `text`, unless one has come before: for what has no order among the others.
+    pub(crate) fn has_said_or_says(&mut self, text: &str) {
+        if !self.has_said(text) {
+            self.line_with(text);
+        }
+    }
+
     /// Whether a line with `text` has come before the one that was waited for last.
     pub(crate) fn has_said(&self, text: &str) -> bool {
         self.seen.iter().any(|it| it.contains(text))
