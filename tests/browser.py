@@ -17,7 +17,6 @@ import os
 import re
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
+
+from tools import free_port
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
@@ -292,8 +293,7 @@ def main():
         check("where any page is allowed the same one sees much and ends the sidecar", told["seen"] and process.poll() == 0, told)
 
     # The sidecar has to know the page's port when it starts.
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        free = probe.getsockname()[1]
+    free = free_port()
     allowed = f"http://localhost:{free}"
     with sidecar(steadfast, ["--allowed-origins", f"https://app.example,{allowed}"], TOKEN) as (process, port):
         keep(port, TOKEN)

@@ -23,6 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tools import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 
@@ -505,12 +507,6 @@ def check_total(port, expected, key="counter"):
         value, _ = counter.Sidecar("statestore", key).read()
     check(value["total"] == expected, f"the counter says {expected}, not {value['total']}")
     print(f"ok   the counter says {expected}", flush=True)
-
-
-def free_port():
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return it.getsockname()[1]
 
 
 def wait_for(port):

@@ -1,6 +1,7 @@
 """What the tests of programs in several languages share."""
 
 import contextlib
+import random
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,10 @@ BUILD_TRIES = 3
 BUILD_PAUSE_SECONDS = 5
 
 START_SECONDS = 30
+
+# Below those that clients get theirs from.
+PORTS = range(10_000, 32_768)
+reserved_ports = []
 
 
 def skipped_for_lack_of(tools):
@@ -63,12 +68,27 @@ def said_by_the_application(output):
     return [it.split("== ", 2)[-1] for it in output.splitlines() if it.startswith("== APP")]
 
 
+def free_port():
+    """A port on which nobody listens. No two calls give the same one, also of other programs that look in this way: each
+    reserves the UDP port of the same number, until it ends."""
+    while True:
+        port = random.choice(PORTS)
+        reserved = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            reserved.bind(("127.0.0.1", port))
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            reserved.close()
+            continue
+        reserved_ports.append(reserved)
+        return port
+
+
 @contextlib.contextmanager
 def redis(folder):
     """A server with this folder for its files; gives its port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:

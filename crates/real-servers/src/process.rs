@@ -23,7 +23,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::time::{Instant, sleep};
 
 use self::keeper::Keeper;
-pub use self::place::Place;
+pub use self::place::{Place, Port};
 pub(crate) use self::scratch::Scratch;
 use crate::{PATIENCE, until};
 

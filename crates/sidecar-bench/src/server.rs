@@ -1,13 +1,15 @@
 //! A server as a process of its own, so that its CPU time and its memory are nobody else's.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
+use real_servers::process::Port;
 use rustix::{
     process::{Pid, Signal, kill_process},
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
@@ -117,10 +119,14 @@ fn spawn_on(cores: Option<usize>, command: &mut Command) -> anyhow::Result<Child
     Ok(child?)
 }
 
-/// An address that was free a moment ago.
+/// An address on which nobody listens. No two calls give the same one.
 pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
-    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
-    Ok(probe.local_addr()?)
+    /// Those that were given, which are ours until this program ends.
+    static GIVEN: Mutex<Vec<Port>> = Mutex::new(Vec::new());
+    let port = Port::find()?;
+    let address = port.address();
+    GIVEN.lock().unwrap_or_else(PoisonError::into_inner).push(port);
+    Ok(address)
 }
 
 #[expect(

@@ -12,14 +12,11 @@ use std::{
     time::Instant,
 };
 
+use real_servers::process::Port;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{Client, Steadfast, command, eventually, finished};
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 fn metadata(client: &mut Client) -> Value {
     serde_json::from_str(&client.send("GET", "/v1.0/metadata", "").body).unwrap()
@@ -59,7 +56,8 @@ impl App {
 #[test]
 fn probes_have_a_port_of_their_own() {
     let folder = TempDir::new().unwrap();
-    let (public, internal) = (free_port().to_string(), free_port().to_string());
+    let [public_port, internal_port] = [(); 2].map(|()| Port::find().unwrap());
+    let [public, internal] = [&public_port, &internal_port].map(|it| it.number().to_string());
     let mut command = command(
         folder.path(),
         &[
@@ -80,8 +78,8 @@ fn probes_have_a_port_of_their_own() {
     let mut sidecar = Steadfast::start(command);
     let port = sidecar.port();
     sidecar.line_with("dapr initialized");
-    TcpStream::connect(("127.0.0.1", internal.parse().unwrap())).unwrap();
-    let mut client = Client::new(public.parse().unwrap());
+    TcpStream::connect(internal_port.address()).unwrap();
+    let mut client = Client::new(public_port.number());
     assert_eq!(client.send("GET", "/v1.0/healthz", "").status, 204);
     assert_eq!(client.send("GET", "/v1.0/healthz/outbound", "").status, 204);
     assert_eq!(metadata(&mut client)["id"], "app");
@@ -170,7 +168,8 @@ fn scripts_can_wait_and_ask_what_was_built() {
     };
     assert!(said("--version").contains(env!("CARGO_PKG_VERSION")));
     assert!(said("--build-info").contains(env!("CARGO_PKG_VERSION")));
-    let port = free_port().to_string();
+    let free = Port::find().unwrap();
+    let port = free.number().to_string();
     let waiting =
         Steadfast::start(command(folder.path(), &["daprd", "--wait", "--dapr-http-port", &port]));
     let begun = Instant::now();

@@ -2,12 +2,12 @@
 
 use std::{
     fs,
-    net::TcpListener,
     os::unix::fs::symlink,
     path::Path,
     process::{Command, Stdio},
 };
 
+use real_servers::process::Port;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -110,8 +110,8 @@ fn a_daprd_of_another_tool_is_found_by_its_name_and_flags() {
     let id = unique("foreign");
     let program = theirs.path().join("daprd");
     symlink(env!("CARGO_BIN_EXE_steadfast"), &program).unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let port = free.to_string();
+    let free = Port::find().unwrap();
+    let port = free.number().to_string();
     let mut job = Command::new(&program);
     // The home of another tool: none of our files is in ours.
     job.args(["--app-id", &id, "--dapr-http-port", &port, "--dapr-grpc-port", "0"])
@@ -122,10 +122,13 @@ fn a_daprd_of_another_tool_is_found_by_its_name_and_flags() {
         .stderr(Stdio::piped());
     let mut daprd = Steadfast::start(job);
     daprd.line_with("dapr initialized");
-    let mut client = crate::support::Client::new(free);
+    let mut client = crate::support::Client::new(free.number());
     assert_eq!(client.send("PUT", "/v1.0/metadata/appCommand", "python3 app.py").status, 204);
     let [row] = &listed(ours.path(), &id)[..] else { panic!("one sidecar") };
-    assert_eq!((&row["httpPort"], &row["command"]), (&free.into(), &"python3 app.py".into()));
+    assert_eq!(
+        (&row["httpPort"], &row["command"]),
+        (&free.number().into(), &"python3 app.py".into())
+    );
     assert_eq!(row["daprdPid"], daprd.child.id());
     let (code, output) = finished(ours.path(), &["stop", &id]);
     assert_eq!(code, 0, "{output}");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use real_servers::process::Port;
 use sidecar_client::GrpcStore;
 use state::{Key, Precondition, Read, Store, Write};
 use tempfile::TempDir;
@@ -157,13 +158,12 @@ fn requests_are_logged_without_their_keys_at_every_level() {
     let logged = |more: &[&str]| {
         let log = folder.path().join("log");
         let _ = std::fs::remove_file(&log);
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let port = port.to_string();
+        let free = Port::find().unwrap();
+        let port = free.number().to_string();
         let own = ["-H", &port, "--log-file", "log", "--log-level", "error"];
         let _sidecar = Steadfast::start(command(folder.path(), &[&serve[..], &own, more].concat()));
-        let port = port.parse().unwrap();
-        eventually("it listens", || Client::connect(port).is_ok());
-        let mut client = Client::new(port);
+        eventually("it listens", || Client::connect(free.number()).is_ok());
+        let mut client = Client::new(free.number());
         eventually("it is ready", || client.send("GET", "/v1.0/healthz", "").status == 204);
         client.get("secret-key");
         client.send("GET", "/v1.0/healthz", "");

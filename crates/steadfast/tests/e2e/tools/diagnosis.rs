@@ -2,6 +2,8 @@
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path};
 
+#[cfg(feature = "redis")]
+use real_servers::process::Port;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -153,10 +155,10 @@ fn what_is_broken_is_found_with_a_remedy() {
     );
     fs::write(folder.join("a.db"), "").unwrap();
     #[cfg(feature = "redis")]
+    let nobody = Port::find().unwrap();
+    #[cfg(feature = "redis")]
     {
-        let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let address = free.local_addr().unwrap().to_string();
-        drop(free);
+        let address = nobody.address().to_string();
         component(
             folder,
             "away",
