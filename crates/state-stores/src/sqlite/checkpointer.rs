@@ -7,13 +7,17 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 use state::{Error, FailureKind, Result};
 use tracing::{debug, warn};
 
-use super::{database::Database, settings::Kind};
+use super::{
+    database::{Database, while_busy},
+    settings::Kind,
+};
 
 /// How much is written between two checkpoints. SQLite's own default is 1000 pages of 4 KiB.
 const CHECKPOINT_BYTES: usize = 4 << 20;
@@ -96,6 +100,22 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Resul
     connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
         Ok(Progress { busy: row.get(0)?, log: row.get(1)?, moved: row.get(2)? })
     })
+}
+
+/// Moves all of the log into the database, and empties it. Waits for others who use it, for this long at most.
+///
+/// The connection does not wait by itself afterwards.
+pub(super) fn empty_log(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
+    let deadline = Instant::now() + patience;
+    // SQLite waits for those who write and read, and meanwhile others begin without the log; but for another checkpoint it
+    // does not wait.
+    connection.busy_timeout(patience)?;
+    let emptied = while_busy(deadline, || match checkpoint(connection, "TRUNCATE")?.busy {
+        true => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None)),
+        false => Ok(()),
+    });
+    connection.busy_timeout(Duration::ZERO)?;
+    emptied
 }
 
 fn run(database: &Database, woken: &Receiver<()>, behind: &AtomicBool) {

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use super::{
-    checkpointer::{Checkpointer, checkpoint},
+    checkpointer::{Checkpointer, checkpoint, empty_log},
     database::{Database, FileId, while_busy},
     settings::Kind,
 };
@@ -301,16 +301,21 @@ impl Writer {
             return Err(Failed::new(&Error::new(FailureKind::Unavailable, message)));
         }
         self.reopen_at = Instant::now() + REOPEN_PAUSE;
-        let connection = self.database.open_writer().map_err(|e| Failed::new(&e))?;
-        if self.database.settings.target.kind == Kind::WalFile {
-            let emptied = checkpoint(&connection, "TRUNCATE");
-            let emptied = emptied.map_err(|e| Failed::new(&self.database.explain(e)))?;
-            if emptied.busy {
-                let message =
-                    format!("{file} failed and is still in use by others: try again later");
-                return Err(Failed::new(&Error::new(FailureKind::Unavailable, message)));
-            }
+        let opened = self.open_emptied();
+        if let Err(e) = &opened {
+            warn!(file, error = e.message, source = e.source, "it cannot be opened again yet");
         }
+        opened
+    }
+
+    /// A new connection, with nothing in the log.
+    fn open_emptied(&self) -> Result<Connection, Failed> {
+        let connection = self.database.open_writer().map_err(|e| Failed::new(&e))?;
+        if self.database.settings.target.kind != Kind::WalFile {
+            return Ok(connection);
+        }
+        let emptied = empty_log(&connection, self.database.settings.busy_timeout);
+        emptied.map_err(|e| Failed::new(&self.database.explain(e)))?;
         Ok(connection)
     }
 }

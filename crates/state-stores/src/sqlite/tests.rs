@@ -312,6 +312,33 @@ async fn a_file_that_was_deleted_is_not_written_any_more() {
     assert_eq!(value(&other, "new").await.unwrap(), "2", "what was acknowledged is in the file");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_opened_again_as_soon_as_those_have_ended_who_read_it() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("state.db");
+    let store = open_file(&path).await.unwrap();
+    store.write(&put("k", "1")).await.unwrap();
+    // Another file is there, with a log that somebody reads from its middle.
+    let replacement = TempDir::new().unwrap();
+    let name = |folder: &TempDir, suffix: &str| folder.path().join(format!("state.db{suffix}"));
+    let (reader, writer) = {
+        let path = name(&replacement, "");
+        (other(&path), other(&path))
+    };
+    writer.pragma_update(None, "journal_mode", "WAL").unwrap();
+    writer.execute_batch(DAPR_SCHEMA).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM state").unwrap();
+    writer.execute_batch("DELETE FROM state").unwrap();
+    for suffix in ["-wal", "-shm", ""] {
+        fs::rename(name(&replacement, suffix), name(&folder, suffix)).unwrap();
+    }
+    let write = tokio::spawn(async move { store.write(&put("k", "2")).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!write.is_finished(), "it waits for the reader");
+    reader.execute_batch("COMMIT").unwrap();
+    write.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_file_that_was_opened_for_reading_only_is_opened_again() {
     let folder = TempDir::new().unwrap();
