@@ -2,13 +2,9 @@
 
 use std::{fmt::Display, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use futures::future::join;
 use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulConnection, GracefulShutdown},
-    },
+    server::{conn::auto, graceful::GracefulConnection},
 };
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
@@ -229,13 +225,14 @@ pub(crate) async fn drive<C>(connection: C, ending: impl Future<Output = ()>)
 where
     C: GracefulConnection<Error: Display>,
 {
-    let graceful = GracefulShutdown::new();
-    let mut connection = Box::pin(graceful.watch(connection));
+    let mut connection = Box::pin(connection);
     let result = tokio::select! {
         biased;
         result = &mut connection => result,
-        // The second waits until the first is no more.
-        () = ending => join(connection, graceful.shutdown()).await.0,
+        () = ending => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
     };
     if let Err(e) = result {
         debug!(error = %e, "connection ended");

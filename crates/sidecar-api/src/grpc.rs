@@ -93,7 +93,8 @@ async fn talk(front: Arc<Front>, stream: Stream, peer: Peer, ending: Ending) {
             let counted = front.observer.as_ref().map(|_| front.sidecar.load.grpc.requests.count());
             let span = Span::begin(front.observer.as_deref(), request.headers());
             let mut call = Call::begin(&front, request.uri().path(), request.headers(), span);
-            let mut response = respond(&front, &peer, dapr, request).await;
+            // Boxed, because hyper moves the whole from place to place, and this is the most of it.
+            let mut response = respond(&front, &peer, dapr, request).boxed().await;
             span.tell_in_binary(response.headers_mut());
             if let Some(call) = &mut call {
                 call.answered(response.headers());

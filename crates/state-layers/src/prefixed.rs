@@ -20,7 +20,9 @@ impl Prefixed {
     }
 
     fn read(&self, read: &Read) -> Read {
-        Read { key: read.key.prefixed(&self.prefix), ..read.clone() }
+        let Read { key, consistency, metadata } = read;
+        let key = key.prefixed(&self.prefix);
+        Read { key, consistency: *consistency, metadata: metadata.clone() }
     }
 
     fn write(&self, write: &Write) -> Write {

@@ -34,11 +34,15 @@ impl Key {
         if text.is_empty() {
             return Err(KeyError::Empty);
         }
-        if text.contains(KEY_SEPARATOR) {
-            return Err(KeyError::Separator);
-        }
-        if text.bytes().any(|it| it < 0x20) {
-            return Err(KeyError::ControlCharacter);
+        // One look at each byte is enough for most keys.
+        let is_suspect = |it| it < 0x20 || it == KEY_SEPARATOR.as_bytes()[0];
+        if text.bytes().any(is_suspect) {
+            if text.contains(KEY_SEPARATOR) {
+                return Err(KeyError::Separator);
+            }
+            if text.bytes().any(|it| it < 0x20) {
+                return Err(KeyError::ControlCharacter);
+            }
         }
         Ok(Key(text.into()))
     }

@@ -18,6 +18,7 @@ use hyper::{
     header::EXPECT,
     http::request::Parts,
 };
+use memchr::memchr2;
 use percent_encoding::percent_decode_str;
 
 use crate::{
@@ -179,7 +180,7 @@ pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, ApiError> {
 
 /// Decodes `application/x-www-form-urlencoded` text; `None` if it is malformed.
 fn decode_form(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains(['%', '+']) {
+    if memchr2(b'%', b'+', text.as_bytes()).is_none() {
         return Some(Cow::Borrowed(text));
     }
     let is_escape =
@@ -192,11 +193,8 @@ fn decode_form(text: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The parameters of a query string, decoded. The first of several with one name counts.
-pub(super) fn parameters(
-    query: Option<&str>,
-) -> Result<BTreeMap<Cow<'_, str>, Cow<'_, str>>, ApiError> {
+pub(super) fn parameters(query: &str) -> Result<BTreeMap<Cow<'_, str>, Cow<'_, str>>, ApiError> {
     let mut parameters = BTreeMap::new();
-    let query = query.unwrap_or_default();
     for pair in query.split('&').filter(|it| !it.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (Some(name), Some(value)) = (decode_form(name), decode_form(value)) else {

@@ -31,10 +31,11 @@ const ASKED: HeaderValue =
 /// The answer to a browser that asks whether a page may make a request; `None` if this is no such question. It needs no
 /// token: browsers send none with it.
 pub(super) fn preflight(protection: &Protection, parts: &Parts) -> Option<Response> {
+    if parts.method != Method::OPTIONS || protection.origins.is_empty() {
+        return None;
+    }
     let headers = &parts.headers;
-    let is_asked =
-        headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    if parts.method != Method::OPTIONS || !is_asked || protection.origins.is_empty() {
+    if !headers.contains_key(ORIGIN) || !headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
         return None;
     }
     let mut response = reply::empty(StatusCode::OK);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use hyper::{Method, StatusCode};
+use memchr::memchr_iter;
 use smallvec::SmallVec;
 
 use super::body::decode;
@@ -151,7 +152,10 @@ fn clean(path: &str) -> (SmallVec<[&str; 8]>, bool) {
     let mut segments = SmallVec::new();
     let mut is_key_clean = true;
     let path = path.strip_suffix('/').unwrap_or(path);
-    for segment in path.split('/') {
+    let mut start = 0;
+    for end in memchr_iter(b'/', path.as_bytes()).chain([path.len()]) {
+        let segment = &path[start..end];
+        start = end + 1;
         if !matches!(segment, "" | "." | "..") {
             segments.push(segment);
             continue;

@@ -172,9 +172,13 @@ fn shared(parts: &Parts) -> Result<Shared<'_>, ApiError> {
     };
     let in_headers =
         Options { concurrency: header(&CONCURRENCY), consistency: header(&CONSISTENCY) };
+    in_headers.check()?;
+    let Some(query) = parts.uri.query() else {
+        return Ok(Shared { options: in_headers, metadata: Metadata::new() });
+    };
     let mut in_query = Options::default();
     let mut metadata = Metadata::new();
-    for (name, value) in parameters(parts.uri.query())? {
+    for (name, value) in parameters(query)? {
         match &*name {
             "concurrency" => in_query.concurrency = Some(value),
             "consistency" => in_query.consistency = Some(value),
@@ -185,7 +189,6 @@ fn shared(parts: &Parts) -> Result<Shared<'_>, ApiError> {
             }
         }
     }
-    in_headers.check()?;
     in_query.check()?;
     vocabulary::check_shared(&metadata)?;
     Ok(Shared { options: in_query.or(&in_headers), metadata })

@@ -18,7 +18,7 @@ pub(super) fn health(sidecar: &Sidecar, query: Option<&str>) -> Reply {
         let message = format!("dapr is not ready: [{}]", missing.join(" "));
         return Err(not_ready("ERR_HEALTH_NOT_READY", message));
     }
-    let parameters = parameters(query)?;
+    let parameters = parameters(query.unwrap_or_default())?;
     let asked = parameters.get("appid");
     if asked.is_some_and(|app_id| *app_id != sidecar.identity.app_id) {
         let message = "dapr app-id does not match";
