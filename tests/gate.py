@@ -44,11 +44,11 @@ LINES_TOLERANCE = 1.15
 # Buffers that grow once in many requests. Below 1, so that one more allocation for each request is seen.
 ALLOCATIONS_TOLERANCE = 0.5
 
-BINARY_MB_MAX = 24.5
 # As processors have them that are usual: size, lines of a set, and bytes of a line, of the first caches of code and of data, and of
 # the one behind them.
 CACHES = ["--cache-sim=yes", "--I1=32768,8,64", "--D1=49152,12,64", "--LL=2097152,16,64"]
 
+BINARY_MB_MAX = 24.5
 # When it has answered its first request.
 IDLE_RSS_MB_MAX = 17
 # From its start to its first answer, to the time that `steadfast --version` takes: the shortest of several of each.

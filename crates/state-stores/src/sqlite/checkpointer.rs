@@ -102,9 +102,10 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Resul
     })
 }
 
-/// Moves all of the log into the database, and empties it. Waits for others who use it, for this long at most.
+/// Moves all of the log into the database, and empties it. Waits for others who use it for `patience`, and less than twice as
+/// long: no attempt begins after that, and each may wait as long by itself.
 ///
-/// The connection does not wait by itself afterwards.
+/// The connection does not wait by itself afterwards. Fails with `SQLITE_BUSY` if the log was in use all the time.
 pub(super) fn empty_log(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
     let deadline = Instant::now() + patience;
     // SQLite waits for those who write and read, and meanwhile others begin without the log; but for another checkpoint it
