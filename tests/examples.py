@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 from tools import free_port
@@ -414,7 +415,9 @@ def postgresql():
     log = open(folder / "log", "w")
     server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     try:
-        wait_for(port)
+        # It listens before it lets anybody in.
+        ready = [where + "pg_isready", "--quiet", "-h", "127.0.0.1", "-p", str(port)]
+        wait_until(lambda: subprocess.run(ready).returncode == 0, f"no PostgreSQL on port {port}")
         yield f"postgres://postgres@127.0.0.1:{port}/postgres"
     finally:
         server.send_signal(signal.SIGQUIT)
@@ -461,13 +464,20 @@ def etcd(members):
             with open(folder / f"log-{i}", "w") as log:
                 servers.append(subprocess.Popen(command, cwd=folder, stdout=log, stderr=log))
         for client in clients:
-            wait_for(int(client.rpartition(":")[2]))
+            # It listens before it knows a leader.
+            wait_until(lambda: is_healthy(client), f"no healthy etcd at {client}")
         yield ",".join(it.removeprefix("http://") for it in clients)
     finally:
         for server in servers:
             server.kill()
             server.wait()
         shutil.rmtree(folder)
+
+
+def is_healthy(endpoint):
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"{endpoint}/health") as answer:
+        return json.load(answer)["health"] == "true"
+    return False
 
 
 def newest_postgresql():
@@ -510,15 +520,20 @@ def check_total(port, expected, key="counter"):
 
 
 def wait_for(port):
+    def listens():
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return True
+        return False
+
+    wait_until(listens, f"nothing listens on port {port}")
+
+
+def wait_until(holds, failure):
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise Failure(f"nothing listens on port {port}") from None
-            time.sleep(0.02)
+    while not holds():
+        if time.monotonic() > deadline:
+            raise Failure(failure)
+        time.sleep(0.02)
 
 
 def check_requests():
