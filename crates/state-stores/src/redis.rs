@@ -27,6 +27,7 @@ use self::{
 use crate::{Driver, waves::in_waves};
 
 mod address;
+mod bulk;
 mod call;
 mod cluster;
 mod confirmed;
@@ -121,12 +122,13 @@ impl Store for RedisStore {
     }
 
     async fn get(&self, read: &Read) -> Result<Option<Item>> {
-        self.dispatch.one(self.encoding.read(read)).await.and_then(reply::item)
+        let call = self.encoding.read(std::slice::from_ref(read));
+        self.dispatch.one(&call).await.and_then(reply::item)
     }
 
     async fn write(&self, write: &Write) -> Result<Written> {
         let call = self.encoding.write(std::slice::from_ref(write))?;
-        self.dispatch.one(call).await.and_then(one_written)
+        self.dispatch.one(&call).await.and_then(one_written)
     }
 
     async fn transact(&self, writes: &[Write]) -> Result<Vec<Written>> {
@@ -139,14 +141,12 @@ impl Store for RedisStore {
         {
             return Err(in_several_slots(&keys));
         }
-        let reply = self.dispatch.one(call).await?;
+        let reply = self.dispatch.one(&call).await?;
         reply::written(reply, writes.len())
     }
 
     async fn get_many(&self, reads: &[Read]) -> Vec<Result<Option<Item>>> {
-        let calls: Vec<_> = reads.iter().map(|it| self.encoding.read(it)).collect();
-        let replies = self.dispatch.all(&calls).await;
-        replies.into_iter().map(|it| it.and_then(reply::item)).collect()
+        bulk::get(&self.dispatch, &self.encoding, reads).await
     }
 
     async fn write_many(&self, writes: &[Write]) -> Vec<Result<Written>> {

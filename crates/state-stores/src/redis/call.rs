@@ -64,6 +64,10 @@ impl Way {
 }
 
 impl Call<'_> {
+    pub(super) fn has_one_key(&self) -> bool {
+        self.keys.len() == 1
+    }
+
     /// The command, by the digest of its script or by its text.
     pub(super) fn command(&self, by_text: bool) -> Cmd {
         self.script.call(by_text, &self.keys, &self.arguments)
@@ -71,20 +75,15 @@ impl Call<'_> {
 }
 
 impl Encoding {
-    pub(super) fn read<'a>(&self, read: &'a Read) -> Call<'a> {
-        let key = self.key(read.key.as_str());
-        let way = match read.consistency {
+    /// The call that reads all of these, which are of one consistency. There is at least one.
+    pub(super) fn read<'a>(&self, reads: &'a [Read]) -> Call<'a> {
+        let keys: Vec<_> = reads.iter().map(|it| self.key(it.key.as_str())).collect();
+        let way = match reads[0].consistency {
             Consistency::Strong if self.confirms_reads => Way::ReadStrongly,
             Consistency::Eventual if self.reads_from_replicas => Way::ReadAnywhere,
             Consistency::Strong | Consistency::Eventual => Way::Read,
         };
-        Call {
-            script: &script::READ,
-            slot: slot(&key),
-            keys: vec![key],
-            arguments: Vec::new(),
-            way,
-        }
+        Call { script: &script::READ, slot: slot(&keys[0]), keys, arguments: Vec::new(), way }
     }
 
     /// The call that applies all the writes or none. There is at least one.

@@ -232,8 +232,11 @@ impl Connection {
 
     /// Sends a command and waits for its reply, which may be an error of the server's.
     pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, RedisError> {
+        let waiting = Waiting::new(self);
         let mut redis = self.redis.clone();
-        self.noted(redis.send_packed_command(command)).await
+        let replied = redis.send_packed_command(command).await;
+        waiting.replied();
+        replied
     }
 
     /// Sends commands one after the other, with nobody else's between them, and waits for all the replies.
@@ -241,14 +244,10 @@ impl Connection {
         &self,
         commands: &redis::Pipeline,
     ) -> Result<Vec<Value>, RedisError> {
+        let waiting = Waiting::new(self);
         let mut redis = self.redis.clone();
-        self.noted(redis.send_packed_commands(commands, 0, commands.len())).await
-    }
-
-    async fn noted<T>(&self, asking: impl Future<Output = T>) -> T {
-        let _waiting = Waiting::new(self);
-        let replied = asking.await;
-        self.waiters.lock().unanswered_since = None;
+        let replied = redis.send_packed_commands(commands, 0, commands.len()).await;
+        waiting.replied();
         replied
     }
 }
@@ -274,6 +273,10 @@ impl<'a> Waiting<'a> {
         }
         waiters.count += 1;
         Waiting(connection)
+    }
+
+    fn replied(self) {
+        self.0.waiters.lock().unanswered_since = None;
     }
 }
 

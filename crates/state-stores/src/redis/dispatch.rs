@@ -106,23 +106,24 @@ impl Dispatch {
 
     /// Sends one call. Nearly every one is answered by the first reply, and need not carry along what it takes to
     /// go on after another.
-    pub(super) async fn one(&self, call: Call<'_>) -> Result<Value> {
+    pub(super) async fn one(&self, call: &Call<'_>) -> Result<Value> {
         let _place = self.place()?;
         let mut progress = Progress::default();
         if matches!(call.way, Way::Read | Way::Write)
-            && let Ok((node, Lane::PLAIN)) = self.route(&call, &mut progress)
+            && let Ok((node, Lane::PLAIN)) = self.route(call, &mut progress)
         {
             let reply = node.ask(&call.command(false)).await.map_or_else(Reply::None, Reply::From);
-            self.take(&mut progress, reply, (&node, Lane::PLAIN), call.way);
+            self.take(&mut progress, reply, (&node, Lane::PLAIN), call);
         }
         if let Some(answer) = progress.answer {
             return answer;
         }
-        let on_its_way = self.go_on(std::slice::from_ref(&call), vec![progress]);
+        let on_its_way = self.go_on(std::slice::from_ref(call), vec![progress]);
         Box::pin(on_its_way).await.pop().expect("one answer for each call")
     }
 
-    /// Sends calls that do not depend on each other. The i-th answer is to the i-th call.
+    /// Sends calls that do not depend on each other. The i-th answer is to the i-th call. An error of the server's as an
+    /// answer: the user may not read one of several keys.
     pub(super) async fn all(&self, calls: &[Call<'_>]) -> Vec<Result<Value>> {
         match self.place() {
             Ok(_place) => {
@@ -162,7 +163,7 @@ impl Dispatch {
             let replies = join_all(sent).await;
             for (Group { node, lane, calls: positions }, replies) in groups.iter().zip(replies) {
                 for (i, reply) in positions.iter().zip(replies) {
-                    self.take(&mut progress[*i], reply, (node, *lane), calls[*i].way);
+                    self.take(&mut progress[*i], reply, (node, *lane), &calls[*i]);
                 }
             }
         }
@@ -272,9 +273,21 @@ impl Dispatch {
     }
 
     /// Makes of a reply what is to be done next.
-    fn take(&self, progress: &mut Progress, reply: Reply, from: (&Arc<Node>, Lane), way: Way) {
-        let ((node, lane), intent) = (from, way.intent());
+    fn take(
+        &self,
+        progress: &mut Progress,
+        reply: Reply,
+        (node, lane): (&Arc<Node>, Lane),
+        call: &Call<'_>,
+    ) {
+        let intent = call.way.intent();
         let refusal = match reply {
+            Reply::From(Value::ServerError(error))
+                if error.code() == "NOPERM" && intent == Intent::Read && !call.has_one_key() =>
+            {
+                progress.answer = Some(Ok(Value::ServerError(error)));
+                return;
+            }
             Reply::From(Value::ServerError(error)) => Refusal::of(&error, node.address(), intent),
             // A replica is not told that a key is on its way to another server.
             Reply::From(Value::Nil) if lane.replica && self.topology.is_cluster() => {

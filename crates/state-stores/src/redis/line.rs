@@ -1,6 +1,7 @@
 //! One connection to one server, made when it is needed and made anew when it has ended.
 
 use std::{
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
@@ -101,7 +102,7 @@ impl Line {
         connection: &Connection,
         command: &Cmd,
     ) -> Result<Value, Silence> {
-        self.reply(connection, connection.ask(command)).await
+        self.reply(connection, pin!(connection.ask(command))).await
     }
 
     /// As [`ask_all`](Line::ask_all), on the very connection that was used before.
@@ -110,7 +111,7 @@ impl Line {
         connection: &Connection,
         commands: &Pipeline,
     ) -> Result<Vec<Value>, Silence> {
-        self.reply(connection, connection.ask_all(commands)).await
+        self.reply(connection, pin!(connection.ask_all(commands))).await
     }
 
     /// Says that another server has taken the place of this one: what it does not answer soon, it will
@@ -203,17 +204,18 @@ impl Line {
         (opening.boxed().shared(), handle)
     }
 
+    /// The request is pinned by whoever asks: what an async function is given by value has two places in its future, and
+    /// this future is one of every request.
     async fn reply<T>(
         &self,
         connection: &Connection,
-        reply: impl Future<Output = Result<T, RedisError>>,
+        mut reply: Pin<&mut impl Future<Output = Result<T, RedisError>>>,
     ) -> Result<T, Silence> {
-        tokio::pin!(reply);
         let (began, patience) = (Instant::now(), self.connector.timing.reply);
         let mut overdue = None;
         let replied = loop {
             let left = patience.saturating_sub(began.elapsed());
-            if let Ok(replied) = timeout(SUSPICION.min(left), &mut reply).await {
+            if let Ok(replied) = timeout(SUSPICION.min(left), reply.as_mut()).await {
                 break replied;
             }
             overdue.get_or_insert_with(|| Overdue::new(&self.overdue));

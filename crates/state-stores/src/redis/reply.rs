@@ -69,7 +69,7 @@ fn foreign(what: &[u8]) -> Error {
     Error::new(FailureKind::Corrupt, message)
 }
 
-fn not_understood() -> Error {
+pub(super) fn not_understood() -> Error {
     let message =
         "redis gave an answer that cannot be understood: is something between here and it?";
     Error::new(FailureKind::Corrupt, message)

@@ -1,9 +1,9 @@
 //! Servers that do not permit everything: what can be done without is missing, what cannot is said.
 
 use real_servers::redis::{Options, Redis};
-use state::{Outcome, Store};
+use state::{Outcome, Read, Store};
 
-use crate::support::{arrange, get, open, put, strong, try_open};
+use crate::support::{arrange, get, key, open, put, strong, try_open};
 
 /// A server with a user `app` who has these rights.
 async fn server(rights: &[&str]) -> Redis {
@@ -45,6 +45,24 @@ async fn the_documented_rights_are_enough_on_the_keys_of_the_application() {
     let error = store.write(&put("other||k", "1")).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotApplied, "{error}");
     assert!(error.to_string().contains("redisUsername"), "{error}");
+}
+
+#[tokio::test]
+async fn a_bulk_read_tells_what_may_be_read_and_what_may_not() {
+    let server = server(NEEDED).await;
+    let store = opened(&server).await;
+    store.write(&put("app||k", "1")).await.unwrap();
+    arrange(&server, &[&["LPUSH", "app||list", "1"]]).await;
+    let reads = ["app||k", "other||k", "app||list", "app||none", "app||k"];
+    let reads: Vec<Read> = reads.iter().map(|it| Read::new(key(it))).collect();
+    let answers = store.get_many(&reads).await;
+    let [k, other, list, none, again] = answers.as_slice() else { panic!("{answers:?}") };
+    for it in [k, again] {
+        assert_eq!(&it.as_ref().unwrap().as_ref().unwrap().value[..], b"1");
+    }
+    assert!(other.as_ref().unwrap_err().to_string().contains("redisUsername"), "{other:?}");
+    assert!(list.as_ref().unwrap_err().to_string().contains("a list"), "{list:?}");
+    assert!(none.as_ref().unwrap().is_none());
 }
 
 #[tokio::test]

@@ -88,6 +88,9 @@ async fn bulk_operations_are_one_pipeline() {
     assert!(store.get_many(&reads).await.iter().all(|it| matches!(it, Ok(Some(_)))));
     let reads_of_the_pipeline = read_events().await - before - own;
     assert!(reads_of_the_pipeline <= 3, "{reads_of_the_pipeline} reads for 100 keys");
+    let mut monitor = Monitor::start(&server).await;
+    assert!(store.get_many(&reads).await.iter().all(|it| matches!(it, Ok(Some(_)))));
+    assert_eq!(monitor.commands(&server).await, ["evalsha"; 4], "calls for 100 keys");
     let deletes: Vec<Write> = names.iter().map(|it| delete(it)).collect();
     assert!(store.write_many(&deletes).await.iter().all(Result::is_ok));
 }
