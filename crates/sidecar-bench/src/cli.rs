@@ -42,8 +42,11 @@ pub(crate) enum Command {
     ///
     /// The echo is a bare hyper server, and tonic's codec on hyper's HTTP/2: it reads the same requests
     /// and writes answers of the same length, and does nothing else. By default all stores and all
-    /// operations are measured over HTTP with 64 connections and values of 1 KiB, which takes about five
+    /// operations are measured over HTTP with 64 connections and values of 1 KiB, which takes about ten
     /// minutes.
+    ///
+    /// If valgrind is installed, all but daprd are started once more for each store, to count how often
+    /// they ask for memory; daprd does that in a way that is not seen from outside.
     #[command(verbatim_doc_comment)]
     #[command(after_help = "\
 Examples:

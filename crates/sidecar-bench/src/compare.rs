@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::{
     client::Wire,
-    contender::Program,
+    contender::{Program, Running},
     contest::{Found, OpenLoop, Plan},
     database::Store,
     load,
@@ -59,6 +59,9 @@ pub(crate) struct Args {
     /// How many rounds there are
     #[arg(long, default_value = "3", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
+    /// Leaves out how often each server asks for memory, which takes valgrind, and about half a minute for each store
+    #[arg(long)]
+    no_allocations: bool,
     /// A daprd to compare with
     #[arg(long, value_name = "FILE")]
     daprd: Option<PathBuf>,
@@ -106,7 +109,8 @@ impl Args {
                 Some(rate) => OpenLoop::Rate(rate.into()),
             },
             starts: STARTS,
-            cores: None,
+            running: Running::default(),
+            counts_allocations: !self.no_allocations,
         })
     }
 }
@@ -136,7 +140,8 @@ impl Extent {
             rounds: self.rounds,
             open_loop: OpenLoop::None,
             starts: 0,
-            cores: None,
+            running: Running::default(),
+            counts_allocations: false,
         })
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, ensure};
 
 use crate::{
+    callgrind::{self, Counter},
     client::{Client, Wire},
     database::Database,
     echo,
@@ -33,12 +34,23 @@ pub(crate) enum Program {
     Daprd(PathBuf),
 }
 
+/// How a server is run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Running {
+    /// How many cores it may use; all if not said.
+    pub(crate) cores: Option<usize>,
+    /// Under callgrind, which counts what it calls, and writes that into this folder.
+    pub(crate) callgrind: Option<PathBuf>,
+}
+
 /// A server that answers on both wires.
 #[derive(Debug)]
 pub(crate) struct Contender {
     pub(crate) program: Program,
     server: Server,
     grpc: SocketAddr,
+    /// Where callgrind writes what it has counted.
+    profile: Option<PathBuf>,
 }
 
 impl Program {
@@ -104,14 +116,13 @@ impl fmt::Display for Program {
 }
 
 impl Contender {
-    /// Starts a sidecar of an application on a database, and on so many cores. What it needs for itself is
-    /// in a folder below `data`.
+    /// Starts a sidecar of an application on a database. What it needs for itself is in a folder below `data`.
     pub(crate) async fn start(
         program: &Program,
         app: &str,
         database: &Database,
         data: &Path,
-        cores: Option<usize>,
+        running: &Running,
     ) -> anyhow::Result<Contender> {
         let folder = data.join(format!("{}-{app}-{program}", database.store));
         let resources = folder.join("resources");
@@ -119,18 +130,18 @@ impl Contender {
         fs::write(resources.join("statestore.yaml"), database.component(&folder))?;
         let grpc = free_address()?;
         let command = program.command(app, &resources, grpc.port())?;
-        Contender::of(program, command, "--dapr-http-port", grpc, cores).await
+        Contender::of(program, command, "--dapr-http-port", grpc, running).await
     }
 
     /// Starts an echo whose answers are as long as those of a sidecar.
     pub(crate) async fn echo(
         traffic: &Traffic,
         etag: &str,
-        cores: Option<usize>,
+        running: &Running,
     ) -> anyhow::Result<Contender> {
         let grpc = free_address()?;
         let command = echo::command(traffic, etag, grpc.port())?;
-        Contender::of(&Program::Echo, command, "--port", grpc, cores).await
+        Contender::of(&Program::Echo, command, "--port", grpc, running).await
     }
 
     async fn of(
@@ -138,7 +149,7 @@ impl Contender {
         command: Command,
         port_flag: &str,
         grpc: SocketAddr,
-        cores: Option<usize>,
+        running: &Running,
     ) -> anyhow::Result<Contender> {
         let answers = async |http| {
             for (wire, address) in [(Wire::Http, http), (Wire::Grpc, grpc)] {
@@ -148,9 +159,19 @@ impl Contender {
             }
             Ok(())
         };
-        let server = Server::start_when(answers, command, port_flag, cores).await;
+        let profile = running.callgrind.as_ref().map(|it| it.join(program.name()));
+        let command = match &profile {
+            Some(it) => callgrind::command(&command, it),
+            None => command,
+        };
+        let server = Server::start_when(answers, command, port_flag, running.cores).await;
         let server = server.with_context(|| format!("{program} does not start"))?;
-        Ok(Contender { program: program.clone(), server, grpc })
+        Ok(Contender { program: program.clone(), server, grpc, profile })
+    }
+
+    /// Counts what it does, if it is run for that.
+    pub(crate) fn counter(&self) -> Option<Counter> {
+        Some(Counter::new(self.process(), self.profile.clone()?))
     }
 
     pub(crate) fn process(&self) -> Process {

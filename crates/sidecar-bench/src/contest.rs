@@ -1,12 +1,13 @@
 //! Servers that get the same load in turn, and what each of them needed for it.
 
-use std::{path::Path, rc::Rc, time::Duration};
+use std::{fs, path::Path, rc::Rc, time::Duration};
 
 use anyhow::Context;
 
 use crate::{
+    callgrind,
     client::Wire,
-    contender::{Contender, Program},
+    contender::{Contender, Program, Running},
     database::{Database, Store},
     load::{Clients, Extent, Outcome},
     operation::Operation,
@@ -20,6 +21,9 @@ const OPEN_TIME: Duration = Duration::from_millis(400);
 
 /// How much of what the slowest contender gets through an open loop asks for, unless the rate is given.
 const OPEN_SHARE: f64 = 0.5;
+
+/// Of how many requests, and of how many keys, allocations are counted.
+const COUNTED: usize = 200;
 
 /// What is compared. All combinations are.
 #[derive(Clone, Debug)]
@@ -39,8 +43,9 @@ pub(crate) struct Plan {
     pub(crate) open_loop: OpenLoop,
     /// How often each program is started on each store, besides the one time for the load.
     pub(crate) starts: u16,
-    /// How many cores a server may use; all if not said.
-    pub(crate) cores: Option<usize>,
+    pub(crate) running: Running,
+    /// Whether allocations are counted, too, if valgrind is installed.
+    pub(crate) counts_allocations: bool,
 }
 
 /// Whether there is a second load, whose requests are due whether answers come or not.
@@ -89,6 +94,8 @@ pub(crate) struct Cost {
     pub(crate) p50_us: Vec<f64>,
     pub(crate) p99_us: Vec<f64>,
     pub(crate) p999_us: Vec<f64>,
+    /// Of memory, in a run apart from the loads; none if they were not counted.
+    pub(crate) allocations: Option<f64>,
 }
 
 /// What a program takes without doing anything in particular.
@@ -115,7 +122,10 @@ impl Plan {
                     arena.round(self).await?;
                 }
             }
-            for arena in arenas {
+            for mut arena in arenas {
+                if self.counts_allocations && callgrind::is_installed() {
+                    arena.count_allocations(self, data).await?;
+                }
                 arena.close(&mut found).await?;
             }
         }
@@ -128,7 +138,8 @@ impl Plan {
         let database = Rc::new(database);
         let mut arenas = Vec::new();
         for value_bytes in &self.value_bytes {
-            let arena = Arena::open(self, database.clone(), *value_bytes, data).await;
+            let app = format!("bench-{value_bytes}");
+            let arena = Arena::open(self, database.clone(), *value_bytes, &app, data).await;
             arenas.push(arena.with_context(|| format!("on {store}"))?);
         }
         Ok(arenas)
@@ -147,24 +158,24 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
+    /// Contenders have keys of their own in a database that several share, by the name of the application.
     async fn open(
         plan: &Plan,
         database: Rc<Database>,
         value_bytes: usize,
+        app: &str,
         data: &Path,
     ) -> anyhow::Result<Arena> {
         let traffic = Traffic::new(Wire::Http, plan.keys, value_bytes, plan.bulk_len);
-        // So that each has keys of its own in a database that several share.
-        let name = format!("bench-{value_bytes}");
         let (mut contenders, mut footprints) = (Vec::new(), Vec::new());
         for program in plan.programs.iter().filter(|it| **it != Program::Echo) {
             let mut start_ms = Vec::new();
             for _ in 0..plan.starts {
-                let it = Contender::start(program, &name, &database, data, plan.cores).await?;
+                let it = Contender::start(program, app, &database, data, &plan.running).await?;
                 start_ms.push(it.start_ms());
                 it.stop().await?;
             }
-            let contender = Contender::start(program, &name, &database, data, plan.cores).await?;
+            let contender = Contender::start(program, app, &database, data, &plan.running).await?;
             start_ms.push(contender.start_ms());
             footprints.push(Footprint {
                 store: database.store,
@@ -184,7 +195,7 @@ impl Arena {
         if plan.programs.contains(&Program::Echo) {
             // It answers with an ETag as long as those of the store.
             let etag = etag(&contenders, &traffic).await?;
-            contenders.insert(0, Contender::echo(&traffic, &etag, plan.cores).await?);
+            contenders.insert(0, Contender::echo(&traffic, &etag, &plan.running).await?);
         }
         let mut cells = Vec::new();
         for wire in &plan.wires {
@@ -251,6 +262,47 @@ impl Arena {
             turn.tidy_up().await?;
         }
         Ok(())
+    }
+
+    /// Starts all of them once more, on the same store and with few keys, where each call of `malloc` is counted, and counts
+    /// for how many of them one request is good: not of daprd, which does not ask `malloc`.
+    async fn count_allocations(&mut self, plan: &Plan, data: &Path) -> anyhow::Result<()> {
+        let (store, value_bytes) = (self.database.store, self.traffic.value.len());
+        eprintln!("{store}: counts allocations");
+        let folder = data.join(format!("{store}-{value_bytes}-callgrind"));
+        fs::create_dir(&folder)?;
+        let mut counted = plan.clone();
+        counted.programs.retain(|it| !matches!(it, Program::Daprd(_)));
+        (counted.connections, counted.keys, counted.starts) = (vec![1], COUNTED, 0);
+        counted.running.callgrind = Some(folder);
+        let (database, app) = (self.database.clone(), format!("bench-{value_bytes}-counted"));
+        let mut arena = Arena::open(&counted, database, value_bytes, &app, data).await?;
+        for cell in std::mem::take(&mut arena.cells) {
+            for i in 0..arena.contenders.len() {
+                let allocations = arena.allocations(i, &cell).await?;
+                let program = &arena.contenders[i].program;
+                let same = |it: &&mut Cell| (it.wire, it.operation) == (cell.wire, cell.operation);
+                let costs = self.cells.iter_mut().filter(same).flat_map(|it| &mut it.costs);
+                let costs = costs.filter(|(it, _)| it == program);
+                costs.for_each(|(_, cost)| cost.allocations = Some(allocations));
+            }
+        }
+        arena.close(&mut Found::default()).await
+    }
+
+    /// Of the i-th contender, for one request.
+    async fn allocations(&self, i: usize, cell: &Cell) -> anyhow::Result<f64> {
+        let counter = self.contenders[i].counter().context("it is not run to be counted")?;
+        let mut count = 0;
+        // What happens once, such as a first growth of a buffer, is over after the first time.
+        for _ in 0..2 {
+            let mut turn = Turn::new(self, i, cell, COUNTED).await?;
+            counter.allocations().await?;
+            turn.run(Extent::Requests(COUNTED)).await?;
+            count = counter.allocations().await?;
+            turn.tidy_up().await?;
+        }
+        Ok(count as f64 / COUNTED as f64)
     }
 
     /// Ends all contenders, and the store with the last of its arenas.

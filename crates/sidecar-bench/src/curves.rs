@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use self::fit::{Fit, Law};
 use crate::{
     client::Wire,
-    contender::Program,
+    contender::{Program, Running},
     contest::{Cell, Found, OpenLoop, Plan},
     database::Store,
     load::{self, CONNECTIONS},
@@ -176,7 +176,8 @@ impl Axis {
             rounds: args.rounds,
             open_loop: OpenLoop::None,
             starts: 0,
-            cores: None,
+            running: Running::default(),
+            counts_allocations: false,
         };
         let plans: Vec<(f64, Plan)> = match self {
             Axis::Connections => {
@@ -199,7 +200,10 @@ impl Axis {
                 [100, 1024, 4096, 16_384, 65_536].map(plan).into()
             }
             Axis::Cores => (1..=setup::cores().min(2))
-                .map(|it| (it as f64, Plan { cores: Some(it), ..usual.clone() }))
+                .map(|it| {
+                    let running = Running { cores: Some(it), ..Running::default() };
+                    (it as f64, Plan { running, ..usual.clone() })
+                })
                 .collect(),
             Axis::Bulk => {
                 let plan = Plan { stores: STORES.to_vec(), operations: vec![BulkGet], ..usual };

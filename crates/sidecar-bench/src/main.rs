@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod all;
+mod callgrind;
 mod cli;
 mod client;
 mod compare;

@@ -20,6 +20,8 @@ fn a_daprd_gets_the_same_requests_and_all_is_shown() {
         .args(["compare", "--json", "--store", "memory,sqlite", "--wire", "http,grpc"])
         .args(["--operation", operations, "--connections", "9", "--value-bytes", "100"])
         .args(["--requests", "100", "--keys", "200", "--rounds", "1", "--rate", "0"])
+        // A debug build takes minutes for that.
+        .arg("--no-allocations")
         .arg("--binary")
         .arg(steadfast())
         .arg("--daprd")
@@ -44,6 +46,30 @@ fn a_daprd_gets_the_same_requests_and_all_is_shown() {
     assert_eq!(servers, ["steadfast", "daprd", "steadfast", "daprd"]);
     let page = fs::read_to_string(page).unwrap();
     assert!(page.contains("<svg") && page.contains("daprd"));
+}
+
+/// The program valgrind is needed.
+#[test]
+fn allocations_of_a_request_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = Command::new(env!("CARGO_BIN_EXE_sidecar-bench"))
+        .args(["compare", "--json", "--store", "memory", "--operation", "get"])
+        .args(["--requests", "100", "--keys", "200", "--rounds", "1", "--rate", "0"])
+        .arg("--binary")
+        .arg(steadfast())
+        .arg("--dir")
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
+    let report: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    let costs = &report["tables"][0]["rows"];
+    let allocations =
+        |i: usize| costs[i]["allocations"].as_f64().unwrap_or_else(|| panic!("{said}"));
+    // The echo has at least the headers of the answer, and the sidecar does more than the echo.
+    let (echo, steadfast) = (allocations(0), allocations(1));
+    assert!(echo >= 1.0 && steadfast > echo && steadfast < 20.0, "{echo} and {steadfast}");
 }
 
 /// The sidecar of the same build, which is made if it was not.

@@ -67,6 +67,7 @@ fn row(cell: &Cell, program: &str, cost: &Cost) -> Row {
         .text("server", program)
         .spread("cpu_us", &cost.cpu_us, 1)
         .spread("ratio", &ratios, 2)
+        .maybe("allocations", cost.allocations, 1)
         .spread("store_cpu_us", &cost.database_cpu_us, 1)
         .spread("store_reads", &cost.database_reads, 2)
         .spread("per_s", &cost.per_s, 0)
