@@ -80,7 +80,8 @@ Examples:
     ///
     /// Sends reads and saves, half of each, of 10 000 keys of 1 KiB over 64 connections. The
     /// resident memory after each quarter of the requests would show growth: from the second
-    /// quarter to the fourth, more than 4 MB is a failure. `held` is what the in-memory store keeps
+    /// quarter to the fourth, more than 4 MB is a failure. `idle own` is without the pages of the program
+    /// and its libraries, which all sidecars of a machine share. `held` is what the in-memory store keeps
     /// by order of its clients, keys and values.
     #[command(after_help = "\
 Examples:

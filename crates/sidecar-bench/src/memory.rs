@@ -31,6 +31,8 @@ struct Usage {
     /// What the store keeps in memory because clients put it there.
     held_mb: f64,
     idle_mb: f64,
+    /// What of that other sidecars on the same machine do not share.
+    idle_own_mb: f64,
     quarters_mb: [f64; 4],
 }
 
@@ -66,7 +68,7 @@ fn measure(
     load::block_on(async {
         let server = Server::start(Wire::Http, setup.sidecar(url)?, "--dapr-http-port").await?;
         let resident_mb = || anyhow::Ok(server.process().resident_bytes()? as f64 / 1e6);
-        let idle_mb = resident_mb()?;
+        let (idle_mb, idle_own_mb) = (resident_mb()?, server.process().own_bytes()? as f64 / 1e6);
         let mut clients = Clients::connect(Wire::Http, server.address, CONNECTIONS).await?;
         let requests = Traffic::usual().mixed();
         let mut quarters_mb = [0.0; 4];
@@ -78,7 +80,7 @@ fn measure(
         }
         drop(clients);
         server.stop().await?;
-        Ok(Usage { store, held_mb, idle_mb, quarters_mb })
+        Ok(Usage { store, held_mb, idle_mb, idle_own_mb, quarters_mb })
     })
 }
 
@@ -87,6 +89,7 @@ impl Usage {
         let [first, second, third, fourth] = self.quarters_mb;
         Row::of("store", self.store)
             .number("idle_mb", self.idle_mb, 1)
+            .number("idle_own_mb", self.idle_own_mb, 1)
             .number("1st_quarter_mb", first, 1)
             .number("2nd_mb", second, 1)
             .number("3rd_mb", third, 1)

@@ -54,7 +54,17 @@ impl Process {
 
     /// Its resident memory in bytes, shared pages included.
     pub(crate) fn resident_bytes(self) -> anyhow::Result<u64> {
-        resident_in(&self.read("status")?).context("/proc has an unknown format")
+        self.memory("VmRSS:")
+    }
+
+    /// What of its resident memory is nobody else's, in bytes: all but the pages of files, which are the program and its
+    /// libraries, and which all processes of the same program share.
+    pub(crate) fn own_bytes(self) -> anyhow::Result<u64> {
+        self.memory("RssAnon:")
+    }
+
+    fn memory(self, field: &str) -> anyhow::Result<u64> {
+        bytes_in(&self.read("status")?, field).context("/proc has an unknown format")
     }
 
     fn read(self, file: &str) -> anyhow::Result<String> {
@@ -77,8 +87,8 @@ fn duration(ticks: u64) -> Duration {
     Duration::from_secs_f64(ticks as f64 / per_second as f64)
 }
 
-fn resident_in(status: &str) -> Option<u64> {
-    let text = status.lines().find_map(|it| it.strip_prefix("VmRSS:"))?;
+fn bytes_in(status: &str, field: &str) -> Option<u64> {
+    let text = status.lines().find_map(|it| it.strip_prefix(field))?;
     let kib: u64 = text.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kib * 1024)
 }
@@ -95,10 +105,11 @@ mod tests {
     }
 
     #[test]
-    fn resident_memory_is_in_bytes() {
-        let status = "Name:\tsteadfast\nVmHWM:\t    9000 kB\nVmRSS:\t    3320 kB\n";
-        assert_eq!(resident_in(status), Some(3320 * 1024));
-        assert_eq!(resident_in("Name:\tzombie\n"), None);
+    fn memory_is_in_bytes() {
+        let status = "Name:\tsteadfast\nVmRSS:\t    3320 kB\nRssAnon:\t     12 kB\n";
+        assert_eq!(bytes_in(status, "VmRSS:"), Some(3320 * 1024));
+        assert_eq!(bytes_in(status, "RssAnon:"), Some(12 * 1024));
+        assert_eq!(bytes_in("Name:\tzombie\n", "VmRSS:"), None);
     }
 
     #[test]
@@ -108,6 +119,6 @@ mod tests {
         let until = std::time::Instant::now() + Duration::from_millis(1);
         while std::time::Instant::now() < until {}
         assert!(own.cpu_time().unwrap() > before, "it is not counted to less than a tick");
-        assert!(own.resident_bytes().unwrap() > 0);
+        assert!(own.resident_bytes().unwrap() > own.own_bytes().unwrap());
     }
 }
