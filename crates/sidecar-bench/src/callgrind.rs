@@ -66,8 +66,9 @@ impl Counter {
         let new: Vec<PathBuf> = self.files()?.difference(&known).cloned().collect();
         ensure!(
             said.status.success() && new.len() == 1,
-            "callgrind_control does not reach the server: {}",
-            String::from_utf8_lossy(&said.stdout)
+            "callgrind_control does not reach the server: {}{}",
+            String::from_utf8_lossy(&said.stdout),
+            String::from_utf8_lossy(&said.stderr)
         );
         allocations(&fs::read_to_string(&new[0])?)
     }

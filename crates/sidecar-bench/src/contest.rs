@@ -114,6 +114,7 @@ impl Plan {
     /// Measures all combinations. A store whose program is not installed is left out.
     pub(crate) async fn run(&self, data: &Path) -> anyhow::Result<Found> {
         let mut found = Found::default();
+        let counts_allocations = self.counts_allocations && callgrind::is_installed();
         for store in &self.stores {
             let mut arenas = self.open(*store, data).await?;
             for round in 1..=self.rounds {
@@ -123,7 +124,7 @@ impl Plan {
                 }
             }
             for mut arena in arenas {
-                if self.counts_allocations && callgrind::is_installed() {
+                if counts_allocations {
                     arena.count_allocations(self, data).await?;
                 }
                 arena.close(&mut found).await?;
