@@ -327,7 +327,7 @@ impl state::Store for MysqlStore {
         for keys in powers(&keys) {
             match self.0.run(&Get { store: &self.0, keys }).await {
                 Ok(found) => answers.extend(keys.iter().map(|it| told(&found, it))),
-                Err(e) => answers.extend(keys.iter().map(|_| Err(again(&e)))),
+                Err(e) => answers.extend(e.for_each(keys.len())),
             }
         }
         answers
@@ -356,17 +356,8 @@ fn told(found: &HashMap<String, Result<Item>>, key: &Key) -> Result<Option<Item>
     match found.get(key.as_str()) {
         None => Ok(None),
         Some(Ok(item)) => Ok(Some(item.clone())),
-        Some(Err(e)) => Err(again(e)),
+        Some(Err(e)) => Err(e.again()),
     }
-}
-
-/// The same failure for another of those who asked together.
-fn again(e: &Error) -> Error {
-    let kind = match e {
-        Error::Failure(it) => it.kind(),
-        Error::Conflict(_) => unreachable!("a read has no condition"),
-    };
-    Error::new(kind, e.to_string())
 }
 
 /// Removes expired rows every `interval`, for as long as the store lives.

@@ -124,7 +124,7 @@ impl Store for SqliteStore {
         let work = move |database: &Database, connection: &Connection| {
             Ok(keys.iter().map(|it| get(database, connection, it)).collect())
         };
-        self.read(work).await.unwrap_or_else(|e| for_each(reads.len(), &e))
+        self.read(work).await.unwrap_or_else(|e| e.for_each(reads.len()))
     }
 
     async fn write_many(&self, writes: &[Write]) -> Vec<Result<Written>> {
@@ -132,7 +132,7 @@ impl Store for SqliteStore {
         let work = self
             .committer
             .run(size, move |it| Ok(writes.iter().map(|write| write::write(it, write)).collect()));
-        self.bounded(work).await.unwrap_or_else(|e| for_each(len, &e))
+        self.bounded(work).await.unwrap_or_else(|e| e.for_each(len))
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<KeyPage> {
@@ -278,15 +278,6 @@ fn size(writes: &[Write]) -> (usize, usize) {
         Change::Delete => 0,
     };
     (writes.len(), writes.iter().map(bytes).sum())
-}
-
-/// A batch that failed as a whole failed for each of its members.
-fn for_each<T>(len: usize, e: &Error) -> Vec<Result<T>> {
-    let kind = match e {
-        Error::Failure(it) => it.kind(),
-        Error::Conflict(_) => unreachable!("a batch has no condition of its own"),
-    };
-    (0..len).map(|_| Err(Error::new(kind, e.to_string()))).collect()
 }
 
 /// Runs blocking work off the async threads.

@@ -137,6 +137,22 @@ impl Error {
         }
     }
 
+    /// The same for another of those who asked together, without its cause.
+    pub fn again(&self) -> Error {
+        match self {
+            Error::Failure(Failure { kind, message, retry_after, source: _ }) => {
+                let (kind, message, retry_after) = (*kind, message.clone(), *retry_after);
+                Error::Failure(Failure { kind, message, retry_after, source: None })
+            }
+            Error::Conflict(it) => it.clone().into(),
+        }
+    }
+
+    /// The same for each of so many who asked together: what failed as a whole failed for all of them.
+    pub fn for_each<T>(&self, len: usize) -> Vec<Result<T, Error>> {
+        (0..len).map(|_| Err(self.again())).collect()
+    }
+
     /// What the operation did to the data.
     pub fn outcome(&self) -> Outcome {
         match self {

@@ -5,7 +5,7 @@
 
 use state::{Change, Error, FailureKind, Precondition, Result, Write, Written};
 
-use super::{engine::Engine, read::for_each};
+use super::engine::Engine;
 
 /// Bytes of keys and values in one request: less than the 1.5 MiB that etcd takes. Source: etcd, `--max-request-bytes`.
 const BYTES_MAX: usize = 1 << 20;
@@ -64,7 +64,7 @@ impl Engine {
             Err(Error::Failure(e)) if e.kind() == FailureKind::Invalid => {
                 writes.iter().map(|_| None).collect()
             }
-            Err(e) => for_each(writes.len(), &e).into_iter().map(Some).collect(),
+            Err(e) => e.for_each(writes.len()).into_iter().map(Some).collect(),
         }
     }
 }

@@ -115,7 +115,7 @@ impl Engine {
                 Err(Error::Failure(e)) if e.kind() == FailureKind::Invalid => {
                     answers.extend(state::each(chunk, |it| self.get(it)).await);
                 }
-                Err(e) => answers.extend(for_each(chunk.len(), &e)),
+                Err(e) => answers.extend(e.for_each(chunk.len())),
             }
         }
         answers
@@ -178,13 +178,4 @@ impl Engine {
 /// The first key after this one.
 fn following(key: &[u8]) -> Bytes {
     [key, &[0]].concat().into()
-}
-
-/// What failed as a whole failed for each of its members.
-pub(super) fn for_each<T>(len: usize, e: &Error) -> Vec<Result<T>> {
-    let kind = match e {
-        Error::Failure(it) => it.kind(),
-        Error::Conflict(_) => unreachable!("it has no condition of its own"),
-    };
-    (0..len).map(|_| Err(Error::new(kind, e.to_string()))).collect()
 }

@@ -5,7 +5,7 @@ use mysql_async::Value;
 use state::{Change, Error, FailureKind, Precondition, Result, Write, Written, each};
 
 use super::{
-    Store, Work, again,
+    Store, Work,
     pool::Session,
     refusal::{Halt, Stage},
     transaction::{chunk_len, powers, written},
@@ -93,7 +93,7 @@ fn answer(done: &Result<()>, written: impl FnOnce() -> Written) -> Option<Result
     match done {
         Ok(()) => Some(Ok(written())),
         Err(Error::Failure(it)) if it.kind() == FailureKind::Invalid => None,
-        Err(e) => Some(Err(again(e))),
+        Err(e) => Some(Err(e.again())),
     }
 }
 

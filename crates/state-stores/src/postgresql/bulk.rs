@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 
 use super::{
     connection::Parameters,
-    engine::{Engine, KEYS_MAX, for_each},
+    engine::{Engine, KEYS_MAX},
     layout::{Encoded, parts},
     persistence::{Persistence, Stage},
     refusal::{Intent, Trouble},
@@ -62,7 +62,7 @@ impl Engine {
             Err(Error::Failure(it)) if it.kind() == FailureKind::Invalid => {
                 writes.iter().map(|_| None).collect()
             }
-            Err(e) => for_each(writes.len(), &e).into_iter().map(Some).collect(),
+            Err(e) => e.for_each(writes.len()).into_iter().map(Some).collect(),
         }
     }
 

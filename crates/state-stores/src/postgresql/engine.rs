@@ -92,7 +92,7 @@ impl Engine {
                 }
                 // One value that cannot be understood does not keep the others from being read.
                 Ok(Err(_)) => answers.extend(state::each(chunk, |it| self.get(it)).await),
-                Err(e) => answers.extend(for_each(chunk.len(), &e)),
+                Err(e) => answers.extend(e.for_each(chunk.len())),
             }
         }
         answers
@@ -302,13 +302,4 @@ impl Said {
 /// did, which is not what its condition was compared with.
 pub(super) fn conflict(condition: &Precondition, found: Option<ETag>) -> Conflict {
     condition.check(found.as_ref()).err().unwrap_or(Conflict::new(Found::Untold))
-}
-
-/// What failed as a whole failed for each of its members.
-pub(super) fn for_each<T>(len: usize, e: &Error) -> Vec<Result<T>> {
-    let kind = match e {
-        Error::Failure(it) => it.kind(),
-        Error::Conflict(_) => unreachable!("it has no condition of its own"),
-    };
-    (0..len).map(|_| Err(Error::new(kind, e.to_string()))).collect()
 }

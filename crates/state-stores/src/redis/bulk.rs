@@ -3,7 +3,7 @@
 use std::slice;
 
 use redis::Value;
-use state::{Error, Item, Read, Result};
+use state::{Item, Read, Result};
 
 use super::{call::Encoding, dispatch::Dispatch, reply};
 
@@ -44,7 +44,7 @@ fn push_answers(len: usize, reply: Result<Value>, answers: &mut Vec<Option<Resul
             answers.extend(replies.into_iter().map(answer));
         }
         Ok(_) => answers.extend((0..len).map(|_| Some(Err(reply::not_understood())))),
-        Err(e) => answers.extend((0..len).map(|_| Some(Err(copy(&e))))),
+        Err(e) => answers.extend(e.for_each(len).into_iter().map(Some)),
     }
 }
 
@@ -66,10 +66,42 @@ async fn ask_one_by_one(
     }
 }
 
-/// What has kept a call from being answered has kept each of its reads from it.
-fn copy(e: &Error) -> Error {
-    match e {
-        Error::Failure(it) => Error::new(it.kind(), it.to_string()),
-        Error::Conflict(it) => it.clone().into(),
+#[cfg(test)]
+mod tests {
+    use redis::parse_redis_value;
+
+    use super::*;
+
+    fn answers(len: usize, reply: &[u8]) -> Vec<Option<Result<Option<Item>>>> {
+        let mut answers = Vec::new();
+        push_answers(len, Ok(parse_redis_value(reply).unwrap()), &mut answers);
+        answers
+    }
+
+    #[test]
+    fn each_read_of_a_call_has_its_own_answer_and_a_refused_one_has_none_yet() {
+        let found = b"*3\r\n*3\r\n$1\r\n1\r\n$1\r\n7\r\n:-1\r\n$-1\r\n-NOPERM no\r\n";
+        let answers = answers(3, found);
+        let [Some(Ok(Some(item))), Some(Ok(None)), None] = answers.as_slice() else {
+            panic!("{answers:?}")
+        };
+        assert_eq!(&item.value[..], b"1");
+    }
+
+    #[test]
+    fn an_answer_with_fewer_values_than_keys_is_nobody_s() {
+        let answers = answers(3, b"*2\r\n$-1\r\n$-1\r\n");
+        assert!(answers.len() == 3 && answers.iter().all(|it| matches!(it, Some(Err(_)))));
+    }
+
+    #[test]
+    fn what_has_kept_a_call_from_being_answered_is_told_for_each_read() {
+        let mut answers = Vec::new();
+        let error = state::Error::new(state::FailureKind::Unavailable, "redis is away");
+        push_answers(2, Err(error), &mut answers);
+        let told = |it: &Option<Result<Option<Item>>>| {
+            it.as_ref().unwrap().as_ref().unwrap_err().to_string()
+        };
+        assert_eq!(answers.iter().map(told).collect::<Vec<_>>(), ["redis is away"; 2]);
     }
 }

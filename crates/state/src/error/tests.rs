@@ -35,3 +35,16 @@ fn only_a_lost_operation_is_unknown() {
     assert!(kinds.iter().all(|it| it.outcome() == Outcome::NotApplied));
     assert_eq!(FailureKind::Lost.outcome(), Outcome::Unknown);
 }
+
+#[test]
+fn what_failed_as_a_whole_failed_in_the_same_way_for_each() {
+    let failure =
+        Error::new(FailureKind::Lost, "no answer").with_retry_after(Duration::from_secs(1));
+    for it in failure.with_source(io::Error::other("cut")).for_each::<()>(2) {
+        let Err(Error::Failure(it)) = it else { panic!("{it:?}") };
+        assert_eq!((it.kind(), it.to_string().as_str()), (FailureKind::Lost, "no answer"));
+        assert_eq!(it.retry_after(), Some(Duration::from_secs(1)));
+    }
+    let conflict = Error::from(Conflict::new(Found::Absent).at(3)).again();
+    assert!(matches!(conflict, Error::Conflict(it) if it.position() == 3));
+}
